@@ -1,0 +1,1 @@
+"""Evaluates programs in separate processes."""

@@ -1,0 +1,67 @@
+"""What a problem's evaluator gets to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evolve.sandbox import Program, Sandbox
+
+
+@dataclass(frozen=True)
+class MergeCandidate:
+    """A live merged model and the items of one split.
+
+    ``model`` and ``tokenizer`` are transformers objects; the next candidate overwrites the model, so keep no reference.
+    ``items`` are the objects of the split's file in its order, ``settings`` the table of the problem's profile.
+    """
+
+    model: Any
+    tokenizer: Any
+    items: Sequence[Mapping[str, Any]]
+    split: str
+    settings: Mapping[str, Any]
+
+    def generate(self, prompts: Sequence[str], max_new_tokens: int, stop: Sequence[str] = ()) -> list[str]:
+        """The model's greedy continuation of each prompt, cut before the first stop string."""
+        from evolve.evaluate.generation import generate
+
+        return generate(self.model, self.tokenizer, prompts, max_new_tokens, stop)
+
+
+@dataclass
+class ProgramCandidate:
+    """A program's source and a way to call its functions in the sandbox, plus the items of one split.
+
+    The program is loaded by the first call into one jailed process that keeps its state until the evaluation ends.
+    What it returns is only data: plain values and numpy arrays, to be checked by the evaluator.
+    """
+
+    source: str
+    items: Sequence[Mapping[str, Any]]
+    split: str
+    settings: Mapping[str, Any]
+    sandbox: Sandbox = field(repr=False)
+    _program: Program | None = field(default=None, init=False, repr=False)
+
+    def call(self, name: str, *args: Any, timeout_s: float | None = None, **kwargs: Any) -> Any:
+        """What the program's function ``name`` returns; ``timeout_s`` replaces the sandbox's limit for this call.
+
+        Raises CandidateError for whatever goes wrong in the program; let it pass, and it becomes the program's failure.
+        After a timeout or crash the next call starts the program anew.
+        """
+        from evolve.sandbox import Program
+
+        if self._program is not None and not self._program.alive:
+            self.close()
+        if self._program is None:
+            self._program = Program(self.sandbox, self.source, timeout_s)
+        return self._program.call(name, *args, timeout_s=timeout_s, **kwargs)
+
+    def close(self) -> None:
+        """Ends the program's process."""
+        if self._program is not None:
+            self._program.close()
+            self._program = None

@@ -1,0 +1,96 @@
+"""A problem's ``evaluate.py``: loading it and keeping its mistakes apart from those of candidates."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from evolve.errors import CandidateError, EvaluatorError
+from evolve.evaluation import Evaluation
+
+_MODULE = "evolve_problem_evaluate"
+
+
+class Evaluator:
+    """The function ``evaluate(candidate) -> Evaluation`` of a problem."""
+
+    def __init__(self, path: Path) -> None:
+        """Loads the file; modules beside it can be imported while it loads. Raises EvaluatorError."""
+        self.path = path
+        module = load_module(path, _MODULE, EvaluatorError)
+        self._evaluate = getattr(module, "evaluate", None)
+        if not callable(self._evaluate):
+            raise EvaluatorError(f"{path} defines no function evaluate(candidate)")
+
+    def evaluate(self, candidate: Any) -> Evaluation:
+        """Judges a candidate, with Python's, numpy's and torch's random numbers seeded alike for each.
+
+        Raises CandidateError as the evaluator raised it, and EvaluatorError for any other exception or a result that
+        is no Evaluation.
+        """
+        _seed()
+        try:
+            result = self._evaluate(candidate)  # type: ignore[misc]
+        except (CandidateError, EvaluatorError):
+            raise
+        # a process boundary: whatever a problem's code raises is recorded, and the worker lives on
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            raise EvaluatorError(f"{where(error, self.path)}: {type(error).__name__}: {error}") from error
+        if not isinstance(result, Evaluation):
+            raise EvaluatorError(
+                f"{self.path.name}: evaluate() returned {type(result).__name__}; return an evolve.evaluation.Evaluation"
+            )
+        if not isinstance(result.feedback, str):
+            raise EvaluatorError(f"{self.path.name}: evaluate() returned feedback {result.feedback!r:.80}; return text")
+        if len(result.outcomes) not in (0, len(candidate.items)):
+            raise EvaluatorError(
+                f"{self.path.name}: evaluate() returned {len(result.outcomes)} outcomes for {len(candidate.items)} "
+                "items; return one per item, in their order, or none"
+            )
+        return result
+
+
+def load_module(path: Path, name: str, failure: type[EvaluatorError] | Any) -> Any:
+    """Runs a Python file as module ``name`` with its folder first on the import path meanwhile.
+
+    Raises ``failure`` with file and line for whatever goes wrong.
+    """
+    if not path.is_file():
+        raise failure(f"{path} does not exist")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    folder = str(path.parent)
+    sys.path.insert(0, folder)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    # a process boundary, as above
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        raise failure(f"{where(error, path)}: {type(error).__name__}: {error}") from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    return module
+
+
+def where(error: BaseException, path: Path) -> str:
+    """``evaluate.py, line 12``: the innermost line of the problem's own files that led to the error."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}, line {error.lineno}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == path.parent]
+    return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else path.name
+
+
+def _seed() -> None:
+    random.seed(0)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(0)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)

@@ -1,0 +1,107 @@
+"""One evaluation process: ``python -m evolve.evaluate.worker``.
+
+Frames (see ``evolve.evaluate.frames``) on standard input and output. First ``{"hello": setup}``, answered by
+``{"ready": {...}}`` or ``{"error": {...}}``. Then requests with ``id`` and ``do`` (``evaluate``, ``export``,
+``check_plan``), each answered by a frame with the same ``id`` and either its results or ``error``. Ends at the end of
+its input or with its parent. Whatever the problem's code prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any, BinaryIO, Protocol
+
+from evolve.errors import EvaluatorError, EvolveError
+from evolve.evaluate import frames
+from evolve.evaluation import Evaluation
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Service(Protocol):
+    """What a worker does for one kind of problem."""
+
+    def ready(self) -> dict[str, Any]: ...
+    def evaluate(self, request: Mapping[str, Any]) -> tuple[Evaluation, dict[str, float]]: ...
+    def export(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
+    def check_plan(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+
+
+def main() -> int:
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal; the parent decides what it means
+    requests, replies = sys.stdin.buffer, take_output()
+    hello = frames.read(requests)
+    if hello is None:
+        return 0
+    try:
+        service = _service(hello["hello"])
+        _send(replies, {"ready": service.ready()})
+    except EvolveError as error:
+        _send(replies, {"error": frames.describe(error)})
+        return 1
+    while (request := frames.read(requests)) is not None:
+        _send(replies, _answer(service, request))
+    service.close()
+    return 0
+
+
+def die_with_parent() -> None:
+    """Asks the kernel to kill this process when its parent ends, however that happens."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def take_output() -> BinaryIO:
+    """Standard output for frames alone: from now on everything else that is printed goes to standard error."""
+    stream = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return stream
+
+
+def _service(setup: Mapping[str, Any]) -> Service:
+    # What a kind needs is imported only here: torch takes seconds, and programs go without.
+    if setup["kind"] == "merge":
+        from evolve.evaluate.merging import MergeService
+
+        return MergeService(setup)
+    from evolve.evaluate.programs import ProgramService
+
+    return ProgramService(setup)
+
+
+def _answer(service: Service, request: Mapping[str, Any]) -> dict[str, Any]:
+    number = request["id"]
+    try:
+        if request["do"] == "evaluate":
+            evaluation, phases = service.evaluate(request)
+            answer = {
+                "id": number,
+                "evaluation": evaluation.to_dict(),
+                "seconds": sum(phases.values()),
+                "phases": phases,
+            }
+        else:
+            action = {"export": service.export, "check_plan": service.check_plan}[request["do"]]
+            answer = {"id": number, **action(request)}
+        frames.pack(answer)
+    except frames.FrameError as error:
+        return {"id": number, "error": frames.describe(EvaluatorError(f"evaluate() returned too much: {error}"))}
+    except EvolveError as error:
+        return {"id": number, "error": frames.describe(error)}
+    return answer
+
+
+def _send(stream: BinaryIO, message: Mapping[str, Any]) -> None:
+    pending = memoryview(frames.pack(message))
+    while pending:
+        pending = pending[stream.write(pending) :]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Calls of language models: one asynchronous client over litellm and OpenAI-compatible endpoints."""

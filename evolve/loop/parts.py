@@ -1,0 +1,44 @@
+"""The machinery of one run, put together by ``evolve.loop.start`` and used by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evolve.config import RunConfig
+from evolve.loop.observer import Observer, Status
+from evolve.problem import Problem
+from evolve.site import Site
+
+if TYPE_CHECKING:
+    from evolve.evaluate.pool import WorkerPool
+    from evolve.propose.ensemble import Ensemble
+    from evolve.sandbox import Sandbox
+    from evolve.search.archive import Archive
+    from evolve.store.database import Database
+
+
+@dataclass
+class Parts:
+    """Everything the engine works with; it owns none of it."""
+
+    folder: Path
+    problem: Problem
+    config: RunConfig
+    database: Database
+    pool: WorkerPool
+    sandbox: Sandbox
+    ensemble: Ensemble
+    archive: Archive
+    observer: Observer
+    status: Status
+    sites: Sequence[Site]
+    donors: Mapping[str, Mapping[str, Any]]
+    splits: Mapping[str, int]
+
+    @property
+    def donor_layers(self) -> dict[str, int]:
+        """Number of layers of every donor."""
+        return {name: int(facts["layers"]) for name, facts in self.donors.items()}

@@ -1,0 +1,212 @@
+"""Puts a run together: prepares donors, makes or opens the folder, starts workers and sandbox."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evolve import __version__
+from evolve.config import RunConfig
+from evolve.errors import RunError
+from evolve.loop import folder as folders
+from evolve.loop.observer import Observer, Status
+from evolve.loop.parts import Parts
+from evolve.problem import Problem, cache_folder
+from evolve.site import Site
+
+if TYPE_CHECKING:
+    from evolve.evaluate.pool import WorkerPool
+    from evolve.propose.ensemble import Ensemble
+    from evolve.sandbox import Sandbox
+    from evolve.search.archive import Archive
+    from evolve.store.database import Database
+
+TRACER = "evolve.recipe.trace:serve"
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A run that is about to start or to go on; ``donors`` are paths given in place of the problem's."""
+
+    folder: Path
+    problem: Problem
+    config: RunConfig
+    donors: dict[str, str]
+    resumed: bool
+
+
+def fresh(problem: Problem, config: RunConfig, donors: dict[str, str], root: Path, name: str | None = None) -> Intent:
+    """A new run of ``problem`` in ``root/name``. Raises RunError when that folder is already a run."""
+    folder = root / (name or folders.new_id(problem, config.seed, root))
+    if folder.exists():
+        raise RunError(
+            f"{folder} exists already; resume it with `evolve resume {folder.name}` or choose another --name"
+        )
+    return Intent(folder, problem.with_donors(donors), config, donors, resumed=False)
+
+
+def existing(folder: Path) -> Intent:
+    """A run that goes on with its own problem and settings."""
+    from evolve.store import queries
+
+    with queries.reading(folder) as connection:
+        run = queries.summary(connection, folder)
+    problem, config = folders.restore(folder, run["problem"], run["profile"], run["config"])
+    return Intent(folder, problem, config, run["config"].get("donors", {}), resumed=True)
+
+
+async def prepared(problem: Problem, observer: Observer) -> Path | None:
+    """The folder made by the problem's prepare hook, built now unless it is there; None without a hook."""
+    if not problem.profile.prepare:
+        return None
+    from evolve.evaluate.preparation import run_hook
+
+    return await run_hook(
+        problem.folder / problem.profile.prepare, problem.profile.settings, cache_folder(), problem.name,
+        problem.profile_name, observer.preparation,
+    )  # fmt: skip
+
+
+def worker_setup(problem: Problem, config: RunConfig, made: Path | None) -> dict[str, Any]:
+    """The first frame that workers get (see evolve.evaluate.worker)."""
+    return {
+        "kind": problem.kind,
+        "evaluator": str(problem.evaluator.absolute()),
+        "donors": problem.donors(made),
+        "tokenizer": problem.profile.tokenizer or None,
+        "splits": problem.splits(made),
+        "settings": problem.profile.settings,
+        "device": config.evaluation.device,
+        "dtype": config.evaluation.dtype,
+        "threads": 1,
+        "sandbox": {
+            "cpu_s": config.sandbox.cpu_s,
+            "wall_s": config.sandbox.wall_s,
+            "memory_bytes": config.sandbox.memory_mb * 2**20,
+        },
+    }
+
+
+@asynccontextmanager
+async def assembled(intent: Intent, observer: Observer) -> AsyncIterator[Parts]:
+    """The running machinery of a run. A new run whose machinery cannot start leaves no folder behind."""
+    made = await prepared(intent.problem, observer)
+    database = _open(intent, made)
+    began = intent.resumed
+    try:
+        problem = intent.problem if intent.resumed else folders.snapshot(intent.problem, intent.folder)
+        observer.message("starting workers")
+        async with _machines(intent, problem, made) as (pool, sandbox):
+            parts = _parts(intent, problem, observer, database, pool, sandbox)
+            began = True
+            try:
+                yield parts
+            finally:
+                await parts.ensemble.aclose()
+    finally:
+        database.close()
+        if not began:
+            shutil.rmtree(intent.folder, ignore_errors=True)
+
+
+def _open(intent: Intent, made: Path | None) -> Database:
+    from evolve.store.database import Database
+    from evolve.store.records import RunRecord
+
+    settings = folders.settings(intent.problem.kind, intent.config, intent.donors, made)
+    if intent.resumed:
+        database = Database.open(intent.folder)
+        database.set_config(settings)
+        return database
+    problem = intent.problem
+    record = RunRecord(
+        id=intent.folder.name,
+        problem=problem.name,
+        profile=problem.profile_name,
+        digests=problem.digest(),
+        config=settings,
+        seed=intent.config.seed,
+        version=__version__,
+        direction="minimize" if problem.sign < 0 else "maximize",
+    )
+    return Database.create(intent.folder, record)
+
+
+@asynccontextmanager
+async def _machines(intent: Intent, problem: Problem, made: Path | None) -> AsyncIterator[tuple[WorkerPool, Sandbox]]:
+    """Workers and sandbox, started side by side."""
+    from evolve.evaluate.pool import WorkerPool, workers
+
+    setup = worker_setup(problem, intent.config, made)
+    count = intent.config.evaluation.workers or workers(setup)
+    with _sandbox(intent.config) as sandbox:
+        pool = WorkerPool(setup, count, intent.folder / "workers")
+        try:
+            await pool.start()
+            yield pool, sandbox
+        finally:
+            await pool.close()
+
+
+def _sandbox(config: RunConfig) -> Sandbox:
+    from evolve.sandbox import Sandbox, SandboxLimits
+
+    limits = SandboxLimits(
+        cpu_s=config.sandbox.cpu_s, wall_s=config.sandbox.wall_s, memory_bytes=config.sandbox.memory_mb * 2**20
+    )
+    return Sandbox(entry=TRACER, preload=("torch", "evolve.recipe.trace", "evolve.methods"), limits=limits)
+
+
+def _parts(
+    intent: Intent, problem: Problem, observer: Observer, database: Database, pool: WorkerPool, sandbox: Sandbox
+) -> Parts:
+    config, status = intent.config, Status()
+    status.evaluations_limit = config.budget.evaluations
+    return Parts(
+        folder=intent.folder,
+        problem=problem,
+        config=config,
+        database=database,
+        pool=pool,
+        sandbox=sandbox,
+        ensemble=ensemble_of(config),
+        archive=archive_of(problem, config, database),
+        observer=observer,
+        status=status,
+        sites=[Site.from_dict(site) for site in pool.info.get("sites", [])],
+        donors=pool.info.get("donors", {}),
+        splits=pool.info.get("items", {}),
+    )
+
+
+def ensemble_of(config: RunConfig) -> Ensemble:
+    """The proposers that the settings name. Raises UsageError for an unknown one."""
+    from evolve.propose.ensemble import Ensemble
+    from evolve.propose.language_model import PatchMix
+
+    told = config.proposals
+    mix = PatchMix(told.diff, told.full, told.cross)
+    return Ensemble.parse(told.llm, config.models, patches=mix, attempts=told.attempts)
+
+
+def archive_of(problem: Problem, config: RunConfig, database: Database) -> Archive:
+    """The archive as the database remembers it; empty for a new run."""
+    from evolve.search.archive import Archive, Program
+    from evolve.search.features import FeatureAxis
+
+    axes = [FeatureAxis(name, axis.low, axis.high, axis.bins) for name, axis in problem.manifest.features.items()]
+    archive = Archive(axes, config.search.islands)
+    held: dict[int, Program] = {}
+    for row in database.scored():
+        program = Program(
+            row.id, row.score, row.features, row.island, row.children.asked, row.children.archived, row.outcomes  # type: ignore[arg-type]
+        )  # fmt: skip
+        held[row.id] = program
+        archive.remember(program)
+    for elite in database.elites():
+        archive.add(held[elite.cell.program_id], elite.cell.island)
+    return archive

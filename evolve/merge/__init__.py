@@ -1,0 +1,1 @@
+"""Executes plans on the donors and writes merged models."""

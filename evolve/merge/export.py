@@ -1,0 +1,86 @@
+"""Writes the live model as a checkpoint that any runtime loads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from evolve.errors import RunError, UsageError
+from evolve.merge.model import LiveModel
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+# Hosts and loaders expect files of at most a few gigabytes.
+_SHARD_SIZE = "5GB"
+
+
+def export(live: LiveModel, folder: Path, card: str) -> None:
+    """Writes the model as it stands to ``folder``: weights, configuration, tokenizer and ``card`` as README.md.
+
+    Everything is written next to ``folder`` first, reloaded and compared bit for bit; ``folder`` appears whole or not
+    at all. Raises UsageError when it exists and is not empty, RunError when what was written differs from the live
+    model.
+    """
+    folder = folder.absolute()
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise UsageError(f"{folder} exists and is not an empty folder; choose another name or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-unfinished-", dir=folder.parent))
+    try:
+        _write(live, unfinished, card)
+        _verify(live, unfinished)
+        unfinished.chmod(0o777 & ~_umask())
+        os.replace(unfinished, folder)  # noqa: PTH105
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(live: LiveModel, folder: Path, card: str) -> None:
+    live.model.save_pretrained(folder, max_shard_size=_SHARD_SIZE)
+    for name in _TOKENIZER_FILES:
+        source = live.tokenizer_folder / name
+        if source.is_file():
+            shutil.copyfile(source, folder / name)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _verify(live: LiveModel, folder: Path) -> None:
+    reloaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=live.dtype, local_files_only=True)
+    written, expected = reloaded.state_dict(), live.model.state_dict()
+    if written.keys() != expected.keys():
+        differing = sorted(written.keys() ^ expected.keys())
+        raise RunError(f"the export to {folder} failed its check: {differing[0]} is not in both models")
+    for name, tensor in expected.items():
+        if not _same_bits(written[name], tensor.cpu()):
+            raise RunError(f"the export to {folder} failed its check: {name} was written with other numbers")
+    if AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab() != live.tokenizer.get_vocab():
+        raise RunError(f"the export to {folder} failed its check: the tokenizer has another vocabulary")
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
+
+
+def _umask() -> int:
+    """The process's umask; the system offers no way to read it without setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,155 @@
+"""Reads plan documents from untrusted text: only types are checked here, meaning in ``evolve.plan.validate``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from evolve.errors import InvalidPlan
+from evolve.plan.plan import MERGED, VERSION, Node, Plan, SitePlan, StackEntry, Template
+from evolve.plan.specs import INTEGER_LIMIT
+
+MAX_TEXT_BYTES = 64 * 2**20
+MAX_NAME_CHARACTERS = 512
+
+
+def parse_plan(text: str | bytes) -> Plan:
+    """The plan in a JSON text; raises InvalidPlan, and nothing else, on any text that holds none."""
+    if len(text) > MAX_TEXT_BYTES:
+        raise InvalidPlan(f"the plan's text has {len(text)} characters; at most {MAX_TEXT_BYTES} are read")
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except RecursionError:
+        raise InvalidPlan("the plan's text is nested too deeply") from None
+    except ValueError as error:
+        raise InvalidPlan(f"the plan's text is not JSON: {str(error)[:200]}") from None
+    return read_plan(data)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidPlan(f"the plan's text holds {name}; only finite numbers are allowed")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise InvalidPlan(f"the plan's text repeats a key among {_brief([key for key, _ in pairs])}")
+    return result
+
+
+def _brief(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def read_plan(data: object) -> Plan:
+    """The plan in a parsed document; raises InvalidPlan naming the part that is wrong."""
+    document = _fields(data, ("version", "donors", "templates", "sites", "stack"), "the plan")
+    if document["version"] != VERSION or type(document["version"]) is not int:
+        raise InvalidPlan(f"plan version {_brief(document['version'])} is not {VERSION}")
+    donors = tuple(_name(donor, "a donor") for donor in _list(document["donors"], "donors"))
+    if list(donors) != sorted(set(donors)) or MERGED in donors:
+        raise InvalidPlan(f"donors {_brief(donors)} must be sorted, distinct and not {MERGED!r}")
+    templates = tuple(
+        _template(entry, f"templates[{index}]") for index, entry in enumerate(_list(document["templates"], "templates"))
+    )
+    sites = tuple(_site(entry, f"sites[{index}]") for index, entry in enumerate(_list(document["sites"], "sites")))
+    for site in sites:
+        if not 0 <= site.template < len(templates):
+            raise InvalidPlan(f"site {site.name!r}: template {site.template} of {len(templates)} does not exist")
+    stack = document["stack"]
+    if stack is not None:
+        stack = tuple(_stack_entry(entry, f"stack[{index}]") for index, entry in enumerate(_list(stack, "stack")))
+    return Plan(donors, templates, sites, stack)
+
+
+def _fields(data: object, names: tuple[str, ...], where: str) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping) or set(data) != set(names):
+        found = sorted(map(str, data)) if isinstance(data, Mapping) else data
+        raise InvalidPlan(f"{where} must be an object with {', '.join(names)}, not {_brief(found)}")
+    return data
+
+
+def _list(data: object, where: str) -> list[Any]:
+    if not isinstance(data, list):
+        raise InvalidPlan(f"{where} must be a list, not {_brief(data)}")
+    return data
+
+
+def _integer(data: object, where: str) -> int:
+    if type(data) is not int or abs(data) >= INTEGER_LIMIT:
+        raise InvalidPlan(f"{where} must be an integer of 64 bits, not {_brief(data)}")
+    return data
+
+
+def _number(data: object, where: str) -> bool | int | float:
+    if type(data) is bool:
+        return data
+    if type(data) is float and math.isfinite(data):
+        return data
+    if type(data) is int and abs(data) < INTEGER_LIMIT:
+        return data
+    raise InvalidPlan(f"{where} must be a finite number of 64 bits, not {_brief(data)}")
+
+
+def _name(data: object, where: str) -> str:
+    if not isinstance(data, str) or not 0 < len(data) <= MAX_NAME_CHARACTERS or not data.isprintable():
+        raise InvalidPlan(f"{where} must be a printable name, not {_brief(data)}")
+    return data
+
+
+def _shape(data: object, where: str) -> tuple[int, ...]:
+    shape = tuple(_integer(size, where) for size in _list(data, where))
+    if any(size < 0 for size in shape):
+        raise InvalidPlan(f"{where} must hold sizes, not {_brief(shape)}")
+    return shape
+
+
+def _template(data: object, where: str) -> Template:
+    fields = _fields(data, ("nodes", "output"), where)
+    nodes = _list(fields["nodes"], f"{where}.nodes")
+    output = _integer(fields["output"], f"{where}.output")
+    if not 0 <= output < len(nodes):
+        raise InvalidPlan(f"{where}: output {output} is none of {len(nodes)} nodes")
+    return Template(tuple(_node(node, index, f"{where}.nodes[{index}]") for index, node in enumerate(nodes)), output)
+
+
+def _node(data: object, index: int, where: str) -> Node:
+    parts = _list(data, where)
+    if len(parts) != 3 or not isinstance(parts[0], str) or not isinstance(parts[2], Mapping):
+        raise InvalidPlan(f"{where} must be [operation, inputs, attributes], not {_brief(data)}")
+    inputs = tuple(_integer(source, f"{where}: input") for source in _list(parts[1], f"{where}: inputs"))
+    if any(not 0 <= source < index for source in inputs):
+        raise InvalidPlan(f"{where}: inputs {_brief(inputs)} must be earlier nodes")
+    attributes = tuple(sorted((_name(name, where), _attribute(value, where)) for name, value in parts[2].items()))
+    if parts[0] == "value":
+        slot = dict(attributes).get("slot")
+        if len(attributes) != 1 or type(slot) is not int or slot < 0:
+            raise InvalidPlan(f"{where}: a value needs a slot number, not {_brief(parts[2])}")
+    return Node(parts[0], inputs, attributes)
+
+
+def _attribute(value: object, where: str) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return tuple(_number(item, f"{where}: attribute item") for item in value)
+    return _number(value, f"{where}: attribute")
+
+
+def _site(data: object, where: str) -> SitePlan:
+    fields = _fields(data, ("name", "shape", "template", "values"), where)
+    return SitePlan(
+        _name(fields["name"], f"{where}.name"),
+        _shape(fields["shape"], f"{where}.shape"),
+        _integer(fields["template"], f"{where}.template"),
+        tuple(_number(value, f"{where}.values") for value in _list(fields["values"], f"{where}.values")),
+    )
+
+
+def _stack_entry(data: object, where: str) -> StackEntry:
+    fields = _fields(data, ("model", "layer", "scale"), where)
+    scale = _number(fields["scale"], f"{where}.scale")
+    return StackEntry(_name(fields["model"], where), _integer(fields["layer"], f"{where}.layer"), float(scale))

@@ -1,0 +1,119 @@
+"""The allow-list: every operation a plan may hold, with the rule that infers its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evolve.errors import RecipeError, UnsupportedOperation
+from evolve.plan import algebra, elementwise, layout, reductions
+from evolve.plan.specs import DTYPES, MAX_DIMENSIONS, Operand, Operation, Registry, Spec, show
+
+LEAVES = ("donor", "value", "constant", "noise", "statistic")
+DISTRIBUTIONS = ("uniform", "normal")
+MAX_EINSUM_CHARACTERS = 32
+MAX_SIZE = 2**40
+
+OPERATIONS = Registry()
+for _family in (elementwise, reductions, layout, algebra):
+    _family.register(OPERATIONS)
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int and abs(value) <= MAX_SIZE
+
+
+def _is_size(value: object) -> bool:
+    return _is_integer(value) and value >= 0  # type: ignore[operator]
+
+
+def _is_index(value: object) -> bool:
+    return _is_integer(value) and 0 <= value < MAX_DIMENSIONS  # type: ignore[operator]
+
+
+def _is_shape(value: object) -> bool:
+    return type(value) is tuple and len(value) <= MAX_DIMENSIONS and all(map(_is_size, value))
+
+
+def _is_dims(value: object) -> bool:
+    return type(value) is tuple and len(value) <= MAX_DIMENSIONS and all(map(_is_index, value))
+
+
+def _is_integers(value: object) -> bool:
+    return type(value) is tuple and len(value) <= MAX_DIMENSIONS and all(map(_is_integer, value))
+
+
+ATTRIBUTE_KINDS = {
+    "bool": lambda value: type(value) is bool,
+    "integer": _is_integer,
+    "size": _is_size,
+    "index": _is_index,
+    "index?": lambda value: value is None or _is_index(value),
+    "dims": _is_dims,
+    "dims?": lambda value: value is None or _is_dims(value),
+    "shape": _is_shape,
+    "shape?": lambda value: value is None or _is_shape(value),
+    "integers": _is_integers,
+    "dtype": lambda value: value in DTYPES,
+    "interpolation": lambda value: value in ("linear", "lower", "higher", "midpoint", "nearest"),
+    "gelu": lambda value: value in ("none", "tanh"),
+    "qr_mode": lambda value: value in ("reduced", "complete"),
+    "matrix_order": lambda value: value in ("fro", "nuc", "inf", "-inf", "1", "-1", "2", "-2"),
+    "equation": lambda value: type(value) is str and 0 < len(value) <= MAX_EINSUM_CHARACTERS,
+}
+"""What each kind of attribute accepts; ``?`` allows None, which for a shape means the site's own."""
+
+
+def check_attributes(operation: Operation, attributes: Mapping[str, Any]) -> None:
+    """Raises RecipeError unless exactly the declared attributes are there, each of its kind."""
+    if attributes.keys() != operation.attributes.keys():
+        raise RecipeError(
+            f"{operation.name}: attributes {sorted(attributes)} given, {sorted(operation.attributes)} expected"
+        )
+    for name, kind in operation.attributes.items():
+        if not ATTRIBUTE_KINDS[kind](attributes[name]):
+            raise RecipeError(f"{operation.name}: {name} = {attributes[name]!r} is not a valid {kind.rstrip('?')}")
+    if operation.outputs and attributes["output"] >= len(operation.outputs):
+        raise RecipeError(f"{operation.name}: output {attributes['output']} of {len(operation.outputs)}")
+
+
+_LETTERS: dict[str, tuple[str, Any]] = {
+    "t": ("a tensor", lambda operand: isinstance(operand, Spec)),
+    "x": ("a tensor or a number", lambda operand: True),
+    "n": ("a number", lambda operand: not isinstance(operand, Spec)),
+    "i": ("an integer", lambda operand: type(operand) is int),
+    "f": ("a number", lambda operand: type(operand) in (int, float)),
+}
+
+
+def check_operands(operation: Operation, inputs: Sequence[Operand]) -> None:
+    """Raises RecipeError unless the inputs are as many and of the kinds that the operation takes."""
+    letters = operation.operands
+    if letters.endswith("*"):
+        if not inputs:
+            raise RecipeError(f"{operation.name}: needs at least one tensor")
+        letters = letters[0] * len(inputs)
+    if len(letters) != len(inputs):
+        raise RecipeError(f"{operation.name}: takes {len(letters)} inputs, {len(inputs)} given")
+    for position, (letter, operand) in enumerate(zip(letters, inputs, strict=True)):
+        wanted, accepts = _LETTERS[letter]
+        if not accepts(operand):
+            given = f"a tensor of shape {show(operand.shape)}" if isinstance(operand, Spec) else f"the number {operand!r}"
+            raise RecipeError(f"{operation.name}: input {position} must be {wanted}, not {given}")
+
+
+def infer(operation: Operation, inputs: Sequence[Operand], attributes: Mapping[str, Any]) -> Spec:
+    """Dtype and shape of the result; attributes are taken as checked. Raises RecipeError or ShapeMismatch."""
+    check_operands(operation, inputs)
+    spec = operation.rule(operation.name, inputs, attributes)
+    if len(spec.shape) > MAX_DIMENSIONS:
+        raise RecipeError(f"{operation.name}: {len(spec.shape)} dimensions, at most {MAX_DIMENSIONS} are allowed")
+    return spec
+
+
+def operation(name: str) -> Operation:
+    """The operation of that name, or UnsupportedOperation."""
+    try:
+        return OPERATIONS[name]
+    except KeyError:
+        raise UnsupportedOperation(f"unknown operation {name!r}") from None

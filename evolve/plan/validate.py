@@ -1,0 +1,284 @@
+"""Checks a plan as if an enemy wrote it: nothing of it is executed before this passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evolve.errors import CandidateError, InvalidPlan
+from evolve.plan.operations import DISTRIBUTIONS, OPERATIONS, check_attributes, infer
+from evolve.plan.plan import MERGED, Node, Plan, SitePlan, Template
+from evolve.plan.specs import DTYPES, MAX_DIMENSIONS, Operand, Spec, show
+from evolve.site import Site
+
+MAX_SEED = 2**63
+
+
+@dataclass(frozen=True)
+class PlanLimits:
+    """What a plan may ask for.
+
+    ``max_nodes_per_site`` and ``max_nodes`` (over the distinct templates) count operations and leaves;
+    ``max_constant_elements`` bounds each literal tensor. A result has at most ``intermediate_factor`` times the site's
+    elements, all results alive at once ``live_factor`` times, and in both cases at least ``intermediate_floor``.
+    ``max_work_per_site`` is in elementary operations of the cost rules (an SVD of a 4096 x 14336 matrix is 8e12).
+    """
+
+    max_nodes_per_site: int = 4096
+    max_nodes: int = 200_000
+    max_constant_elements: int = 4096
+    intermediate_factor: int = 8
+    live_factor: int = 64
+    intermediate_floor: int = 2**24
+    max_work_per_site: float = 1e14
+    max_stack_layers: int = 1024
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PlanLimits:
+        return cls(**data)
+
+
+def validate(plan: Plan, sites: Sequence[Site], donors: Collection[str], limits: PlanLimits | None = None) -> None:
+    """Raises InvalidPlan unless the plan may be executed for these sites with these donors.
+
+    ``donors`` are the names that exist; a mapping gives each name's number of layers, otherwise every model has as
+    many layers as the sites. Re-infers every dtype and shape.
+    """
+    limits = limits or PlanLimits()
+    for donor in plan.donors:
+        if donor not in donors or donor == MERGED:
+            raise InvalidPlan(f"donor {donor!r} does not exist; the donors are {', '.join(sorted(donors))}")
+    _check_sizes(plan, limits)
+    _check_sites(plan, sites)
+    used: set[str] = set()
+    for template in plan.templates:
+        used |= _check_template(template, plan.donors)
+    known: set[tuple[int, tuple[int, ...], tuple[Any, ...]]] = set()
+    for site in plan.sites:
+        # Types belong to the key: 1, 1.0 and True are equal but not the same operand.
+        key = (site.template, site.shape, tuple((type(value), value) for value in site.values))
+        if key not in known:
+            _check_site(plan, site, limits)
+            known.add(key)
+    if plan.stack is not None:
+        used |= _check_stack(plan, sites, donors, limits)
+    if used != set(plan.donors):
+        raise InvalidPlan(f"the plan lists donors {sorted(plan.donors)} but uses {sorted(used)}")
+
+
+def _check_sizes(plan: Plan, limits: PlanLimits) -> None:
+    total = 0
+    for index, template in enumerate(plan.templates):
+        count = len(template.nodes)
+        total += count
+        if count > limits.max_nodes_per_site:
+            raise InvalidPlan(f"template {index} has {count} nodes, at most {limits.max_nodes_per_site} are allowed")
+    if total > limits.max_nodes:
+        raise InvalidPlan(f"the plan has {total} nodes, at most {limits.max_nodes} are allowed")
+    unused = set(range(len(plan.templates))) - {site.template for site in plan.sites}
+    if unused:
+        raise InvalidPlan(f"template {min(unused)} belongs to no site")
+    for template in plan.templates:
+        for node in template.nodes:
+            if node.op == "constant" and len(_constant_data(node)) > limits.max_constant_elements:
+                raise InvalidPlan(
+                    f"a constant has {len(_constant_data(node))} elements, at most {limits.max_constant_elements} are allowed"
+                )
+
+
+def _check_sites(plan: Plan, sites: Sequence[Site]) -> None:
+    if len(plan.sites) != len(sites):
+        raise InvalidPlan(f"the plan has {len(plan.sites)} sites, the model {len(sites)}")
+    for given, site in zip(plan.sites, sites, strict=True):
+        if given.name != site.name:
+            raise InvalidPlan(f"the plan has site {given.name!r} where the model has {site.name!r}")
+        if given.shape != tuple(site.shape):
+            raise InvalidPlan(f"site {site.name!r}: shape {show(given.shape)} in the plan, {show(site.shape)} in the model")
+
+
+def _check_template(template: Template, donors: Sequence[str]) -> set[str]:
+    """Checks what does not depend on the site; returns the donors of the leaves."""
+    used = set()
+    for index, node in enumerate(template.nodes):
+        if any(not 0 <= source < index for source in node.inputs):
+            raise InvalidPlan(f"node {index} ({node.op}): inputs {list(node.inputs)} must be earlier nodes")
+        attributes = dict(node.attributes)
+        if node.op in OPERATIONS:
+            try:
+                check_attributes(OPERATIONS[node.op], attributes)
+            except CandidateError as error:
+                raise InvalidPlan(f"node {index}: {error}") from None
+        elif node.op in _LEAVES:
+            if node.inputs:
+                raise InvalidPlan(f"node {index} ({node.op}): a leaf has no inputs")
+            _LEAVES[node.op](attributes, f"node {index}")
+            if node.op == "donor":
+                if attributes["name"] not in donors:
+                    raise InvalidPlan(f"node {index}: donor {attributes['name']!r} is not among the plan's donors")
+                used.add(attributes["name"])
+        else:
+            raise InvalidPlan(f"node {index}: unknown operation {node.op!r}")
+    if not 0 <= template.output < len(template.nodes):
+        raise InvalidPlan(f"output {template.output} is none of {len(template.nodes)} nodes")
+    return used
+
+
+def _need(where: str, attributes: Mapping[str, Any], *names: str) -> None:
+    if set(attributes) != set(names):
+        raise InvalidPlan(f"{where}: attributes {sorted(attributes)} given, {sorted(names)} expected")
+
+
+def _is_shape(value: object) -> bool:
+    return type(value) is tuple and len(value) <= MAX_DIMENSIONS and all(type(v) is int and v >= 0 for v in value)
+
+
+def _check_donor(attributes: Mapping[str, Any], where: str) -> None:
+    _need(where, attributes, "name")
+    if type(attributes["name"]) is not str:
+        raise InvalidPlan(f"{where}: donor name {attributes['name']!r} is not text")
+
+
+def _check_value(attributes: Mapping[str, Any], where: str) -> None:
+    _need(where, attributes, "slot")
+    if type(attributes["slot"]) is not int or attributes["slot"] < 0:
+        raise InvalidPlan(f"{where}: slot {attributes['slot']!r} is not a position")
+
+
+def _constant_data(node: Node) -> tuple[Any, ...]:
+    data = dict(node.attributes).get("data")
+    return data if isinstance(data, tuple) else ()
+
+
+def _check_constant(attributes: Mapping[str, Any], where: str) -> None:
+    _need(where, attributes, "dtype", "shape", "data")
+    dtype, shape, data = attributes["dtype"], attributes["shape"], attributes["data"]
+    if dtype not in DTYPES or not _is_shape(shape) or type(data) is not tuple:
+        raise InvalidPlan(f"{where}: a constant needs a dtype of {DTYPES}, a shape and a list of data")
+    if math.prod(shape) != len(data):
+        raise InvalidPlan(f"{where}: {len(data)} numbers for a constant of shape {show(shape)}")
+    wanted = {"float32": float, "int64": int, "bool": bool}[dtype]
+    for item in data:
+        if type(item) is not wanted or (wanted is float and not math.isfinite(item)):
+            raise InvalidPlan(f"{where}: {item!r} in a {dtype} constant")
+
+
+def _check_noise(attributes: Mapping[str, Any], where: str) -> None:
+    _need(where, attributes, "distribution", "shape", "index", "seed")
+    if attributes["distribution"] not in DISTRIBUTIONS:
+        raise InvalidPlan(f"{where}: distribution {attributes['distribution']!r} is none of {', '.join(DISTRIBUTIONS)}")
+    if attributes["shape"] is not None and not _is_shape(attributes["shape"]):
+        raise InvalidPlan(f"{where}: shape {attributes['shape']!r} is not a list of sizes")
+    for name in ("index", "seed"):
+        if type(attributes[name]) is not int or not 0 <= attributes[name] < MAX_SEED:
+            raise InvalidPlan(f"{where}: {name} {attributes[name]!r} is not an integer in 0..2**63-1")
+
+
+def _check_statistic(attributes: Mapping[str, Any], where: str) -> None:
+    raise InvalidPlan(f"{where}: donor statistics are reserved and cannot be executed yet")
+
+
+_LEAVES = {
+    "donor": _check_donor,
+    "value": _check_value,
+    "constant": _check_constant,
+    "noise": _check_noise,
+    "statistic": _check_statistic,
+}
+
+
+def _check_site(plan: Plan, site: SitePlan, limits: PlanLimits) -> None:
+    """Infers every node of one site and adds up sizes and work."""
+    where = f"site {site.name!r}"
+    template = plan.templates[site.template]
+    slots = {dict(node.attributes)["slot"] for node in template.nodes if node.op == "value"}
+    if slots != set(range(len(site.values))):
+        raise InvalidPlan(f"{where}: {len(site.values)} values for the slots {sorted(slots)} of its template")
+    elements = math.prod(site.shape)
+    most_elements = max(limits.intermediate_floor, limits.intermediate_factor * elements)
+    operands: list[Operand] = []
+    work = 0.0
+    for index, node in enumerate(template.nodes):
+        operand = _infer_node(node, site, operands, f"{where}, node {index}")
+        if isinstance(operand, Spec):
+            if operand.size > most_elements:
+                raise InvalidPlan(
+                    f"{where}, node {index}: {node.op} makes shape {show(operand.shape)} of {operand.size} elements; "
+                    f"at most {most_elements} are allowed here"
+                )
+            if node.op in OPERATIONS:
+                inputs = [operands[source] for source in node.inputs]
+                work += OPERATIONS[node.op].cost(inputs, site_attributes(node, site.shape), operand)
+        operands.append(operand)
+    if work > limits.max_work_per_site:
+        raise InvalidPlan(f"{where}: {work:.2g} elementary operations, at most {limits.max_work_per_site:.2g} are allowed")
+    result = operands[template.output]
+    if result != Spec("float32", site.shape):
+        found = f"a {result.dtype} tensor of shape {show(result.shape)}" if isinstance(result, Spec) else "a number"
+        raise InvalidPlan(f"{where}: the output is {found}, not float32 of shape {show(site.shape)}")
+    live = _most_live(template, operands)
+    most_live = max(limits.intermediate_floor, elements) * limits.live_factor
+    if live > most_live:
+        raise InvalidPlan(f"{where}: {live} elements alive at once, at most {most_live} are allowed here")
+
+
+def site_attributes(node: Node, shape: tuple[int, ...]) -> dict[str, Any]:
+    """A node's attributes for a site: a shape of None becomes the site's own."""
+    attributes = dict(node.attributes)
+    if "shape" in attributes and attributes["shape"] is None:
+        attributes["shape"] = shape
+    return attributes
+
+
+def _infer_node(node: Node, site: SitePlan, operands: Sequence[Operand], where: str) -> Operand:
+    if node.op == "donor":
+        return Spec("float32", site.shape)
+    if node.op == "value":
+        value = site.values[dict(node.attributes)["slot"]]  # type: ignore[index]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidPlan(f"{where}: the value {value} is not finite")
+        return value
+    attributes = site_attributes(node, site.shape)
+    if node.op == "constant":
+        return Spec(attributes["dtype"], attributes["shape"])
+    if node.op == "noise":
+        return Spec("float32", attributes["shape"])
+    try:
+        return infer(OPERATIONS[node.op], [operands[source] for source in node.inputs], attributes)
+    except CandidateError as error:
+        raise InvalidPlan(f"{where}: {error}") from None
+
+
+def _most_live(template: Template, operands: Sequence[Operand]) -> int:
+    """The most elements alive at once when each result is freed after its last use."""
+    last_use = {source: index for index, node in enumerate(template.nodes) for source in node.inputs}
+    last_use[template.output] = len(template.nodes)
+    sizes = [operand.size if isinstance(operand, Spec) else 0 for operand in operands]
+    live = most = 0
+    for index, node in enumerate(template.nodes):
+        live += sizes[index]
+        most = max(most, live)
+        for source in {*node.inputs, index}:
+            if last_use.get(source, index) <= index:
+                live -= sizes[source]
+    return most
+
+
+def _check_stack(plan: Plan, sites: Sequence[Site], donors: Collection[str], limits: PlanLimits) -> set[str]:
+    assert plan.stack is not None
+    own_layers = 1 + max((site.layer for site in sites if site.layer is not None), default=-1)
+    if not 1 <= len(plan.stack) <= limits.max_stack_layers:
+        raise InvalidPlan(f"the stack has {len(plan.stack)} layers, 1 to {limits.max_stack_layers} are allowed")
+    used = set()
+    for index, entry in enumerate(plan.stack):
+        if entry.model != MERGED:
+            if entry.model not in plan.donors:
+                raise InvalidPlan(f"stack[{index}]: {entry.model!r} is not among the plan's donors")
+            used.add(entry.model)
+        layers = donors.get(entry.model, own_layers) if isinstance(donors, Mapping) else own_layers
+        if not 0 <= entry.layer < layers:
+            raise InvalidPlan(f"stack[{index}]: layer {entry.layer} of {entry.model!r}, which has layers 0..{layers - 1}")
+        if not math.isfinite(entry.scale) or entry.scale == 0:
+            raise InvalidPlan(f"stack[{index}]: scale {entry.scale} must be finite and not zero")
+    return used

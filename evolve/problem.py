@@ -1,0 +1,223 @@
+"""Problems: what is being solved, read from ``problem.toml``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from evolve import resources
+from evolve.config import BudgetConfig, RunConfig, build, nearest, update
+from evolve.errors import ProblemError
+
+SPLITS = ("search", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ScoreSpec:
+    """What is optimised; ``direction`` is ``maximize`` or ``minimize``."""
+
+    metric: str = "score"
+    direction: str = "maximize"
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """One axis of the archive: fixed bounds, fixed bins."""
+
+    low: float
+    high: float
+    bins: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of a problem: where its donors and items come from."""
+
+    prepare: str = ""
+    donors: dict[str, str] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    tokenizer: str = ""
+    budget: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole of ``problem.toml``."""
+
+    kind: str
+    title: str = ""
+    default_profile: str = "default"
+    score: ScoreSpec = field(default_factory=ScoreSpec)
+    features: dict[str, FeatureSpec] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    budget: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    sandbox: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    proposals: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem folder with one of its profiles chosen."""
+
+    name: str
+    folder: Path
+    manifest: Manifest
+    profile_name: str
+
+    @property
+    def kind(self) -> str:
+        return self.manifest.kind
+
+    @property
+    def profile(self) -> Profile:
+        return self.manifest.profiles.get(self.profile_name, Profile())
+
+    @property
+    def evaluator(self) -> Path:
+        return self.folder / "evaluate.py"
+
+    @property
+    def task(self) -> str:
+        """What the language model is told."""
+        return (self.folder / "task.md").read_text(encoding="utf-8")
+
+    @property
+    def seeds(self) -> dict[str, str]:
+        """Source text of every seed by name, in alphabetical order."""
+        return {path.stem: path.read_text(encoding="utf-8") for path in sorted((self.folder / "seeds").glob("*.py"))}
+
+    @property
+    def sign(self) -> float:
+        """Factor between the evaluator's score and the one that is maximised."""
+        return -1.0 if self.manifest.score.direction == "minimize" else 1.0
+
+    def config(self) -> RunConfig:
+        """The run settings that the problem and its profile ask for."""
+        sections = ("budget", "search", "sandbox", "evaluation", "proposals", "models")
+        tables = {name: getattr(self.manifest, name) for name in sections}
+        config = update(RunConfig(), tables, str(self.folder / "problem.toml"), ProblemError)
+        profile = {"budget": self.profile.budget, "evaluation": self.profile.evaluation}
+        return update(config, profile, f"{self.folder / 'problem.toml'} profile {self.profile_name!r}", ProblemError)
+
+    def located(self, template: str, prepared: Path | None) -> str:
+        """A donor or split with ``{prepared}``, ``{problem}`` and ``{data}`` filled in."""
+        if "{prepared}" in template and prepared is None:
+            raise ProblemError(
+                f"{template!r} in profile {self.profile_name!r} names {{prepared}}, but has no `prepare` hook"
+            )
+        filled = template.replace("{prepared}", str(prepared)).replace("{problem}", str(self.folder))
+        return os.path.expanduser(filled.replace("{data}", str(data_folder())))  # noqa: PTH111
+
+    def donors(self, prepared: Path | None) -> dict[str, str]:
+        return {name: self.located(value, prepared) for name, value in self.profile.donors.items()}
+
+    def splits(self, prepared: Path | None) -> dict[str, str]:
+        """Split name to the path of its JSONL file; a relative path lies in the problem folder."""
+        found = {name: self.located(value, prepared) for name, value in self.profile.splits.items()}
+        return {name: str(self.folder / value) for name, value in found.items()}
+
+    def with_donors(self, overrides: Mapping[str, str]) -> Problem:
+        """The problem with ``--donor NAME=PATH`` applied. Raises ProblemError for an unknown donor name."""
+        for name in overrides:
+            if name not in self.profile.donors:
+                raise ProblemError(f"problem {self.name!r} has no donor {name!r}; {nearest(name, self.profile.donors)}")
+        profile = replace(self.profile, donors={**self.profile.donors, **overrides})
+        profiles = {**self.manifest.profiles, self.profile_name: profile}
+        return replace(self, manifest=replace(self.manifest, profiles=profiles))
+
+    def digest(self) -> dict[str, str]:
+        """sha256 of every file of the problem folder by relative name."""
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return {str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def cache_folder() -> Path:
+    """Where prepared donors are kept: ``EVOLVE_CACHE``, else ``~/.cache/evolve``."""
+    return Path(os.environ.get("EVOLVE_CACHE") or Path.home() / ".cache" / "evolve").absolute()
+
+
+def data_folder() -> Path:
+    """Where users put data sets: ``EVOLVE_DATA``, else ``data`` in the cache folder."""
+    return Path(os.environ.get("EVOLVE_DATA") or cache_folder() / "data").absolute()
+
+
+def shipped() -> dict[str, Path]:
+    """The problems that come with the package, by name."""
+    root = resources.folder("problems")
+    return {path.parent.name: path.parent for path in sorted(root.glob("*/problem.toml"))}
+
+
+def load(name: str, profile: str | None = None) -> Problem:
+    """The problem in the folder ``name``, or the shipped problem of that name.
+
+    Raises ProblemError: unknown problem, unreadable or wrong problem.toml, missing file, unknown profile.
+    """
+    folder = _find(name)
+    path = folder / "problem.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ProblemError(f"{path} cannot be read: {error}") from None
+    manifest = build(Manifest, table, str(path), ProblemError)
+    chosen = profile or manifest.default_profile
+    if (profile or manifest.profiles) and chosen not in manifest.profiles:
+        raise ProblemError(f"{path} has no profile {chosen!r}; {nearest(chosen, manifest.profiles)}")
+    problem = Problem(folder.resolve().name, folder.resolve(), manifest, chosen)
+    _check(problem, path)
+    return problem
+
+
+def _find(name: str) -> Path:
+    folder = Path(name)
+    if (folder / "problem.toml").is_file():
+        return folder
+    if folder.is_dir():
+        raise ProblemError(f"{folder} holds no problem.toml; `evolve new {folder}` writes a working example")
+    known = shipped()
+    if name.rstrip("/").removeprefix("problems/") in known:
+        return known[name.rstrip("/").removeprefix("problems/")]
+    raise ProblemError(f"there is no problem {name!r}; {nearest(Path(name).name, known)}")
+
+
+def _check(problem: Problem, path: Path) -> None:
+    manifest = problem.manifest
+    if manifest.kind not in ("merge", "program"):
+        raise ProblemError(f"{path}: kind must be 'merge' or 'program', not {manifest.kind!r}")
+    if manifest.score.direction not in ("maximize", "minimize"):
+        raise ProblemError(
+            f"{path}: score.direction must be 'maximize' or 'minimize', not {manifest.score.direction!r}"
+        )
+    for name, axis in manifest.features.items():
+        if not axis.low < axis.high or axis.bins < 1:
+            raise ProblemError(f"{path}: feature {name!r} needs low < high and bins >= 1")
+    if manifest.kind == "merge" and not problem.profile.donors:
+        raise ProblemError(
+            f"{path}: a merge problem needs donors; add a table [profiles.{problem.profile_name}.donors]"
+        )
+    for split in problem.profile.splits:
+        if split not in SPLITS:
+            raise ProblemError(f"{path}: unknown split {split!r}; {nearest(split, SPLITS)}")
+    for required in ("evaluate.py", "task.md"):
+        if not (problem.folder / required).is_file():
+            raise ProblemError(f"{problem.folder / required} is missing; `evolve new` shows a working example")
+    if not problem.seeds:
+        raise ProblemError(f"{problem.folder / 'seeds'} holds no .py file; a problem needs at least one seed program")
+    problem.config()
+
+
+def budget_text(budget: BudgetConfig) -> str:
+    """The limits in words, such as ``200 evaluations, $5.00``."""
+    parts = [f"{budget.evaluations} evaluations"] if budget.evaluations else []
+    parts += [f"${budget.usd:.2f}"] if budget.usd else []
+    parts += [f"{budget.time_s / 60:.0f} min"] if budget.time_s else []
+    return ", ".join(parts) or "no limit"

@@ -1,0 +1,87 @@
+"""The mutator's operators and how often each is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from evolve.propose.base import Kind
+from evolve.propose.mutator.crossing import graft, take_schedule
+from evolve.propose.mutator.draft import Draft
+from evolve.propose.mutator.perturb import Edit, blend, differential, perturb_constant, perturb_knobs, widen
+from evolve.propose.mutator.program import swap_operator, take_function
+from evolve.propose.mutator.schedule import flatten, modulate, schedule
+from evolve.propose.mutator.structure import (
+    add_condition,
+    add_donor,
+    drop_condition,
+    drop_donor,
+    expose,
+    nest,
+    swap_method,
+    unnest,
+    wrap_donor,
+    wrap_layer_swap,
+)
+from evolve.propose.mutator.surrogate import learned_step
+
+CROSSING_BOOST = 4.0
+"""How much more often the crossing operators are drawn when there is a mate."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One kind of edit. ``apply`` returns None where it does not fit; ``grows`` marks edits held to the size limits."""
+
+    apply: Callable[[Draft, np.random.Generator], Edit | None]
+    weight: float
+    kinds: tuple[Kind, ...] = ("merge", "program")
+    grows: bool = False
+    crosses: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.apply.__name__
+
+
+def _recipe(apply: Callable[[Draft, np.random.Generator], Edit | None], weight: float, grows: bool = False) -> Operator:
+    return Operator(apply, weight, ("merge",), grows)
+
+
+OPERATORS: tuple[Operator, ...] = (
+    Operator(perturb_knobs, 3.0),
+    Operator(perturb_constant, 0.3, ("merge",)),
+    Operator(perturb_constant, 4.0, ("program",)),
+    Operator(differential, 1.5),
+    Operator(learned_step, 6.0),
+    Operator(widen, 0.2),
+    _recipe(schedule, 1.2, grows=True),
+    _recipe(modulate, 0.4, grows=True),
+    _recipe(flatten, 0.15),
+    _recipe(swap_method, 0.4, grows=True),
+    _recipe(add_donor, 0.5, grows=True),
+    _recipe(drop_donor, 0.2),
+    _recipe(nest, 0.2, grows=True),
+    _recipe(unnest, 0.1),
+    _recipe(wrap_donor, 1.5, grows=True),
+    _recipe(wrap_layer_swap, 0.2, grows=True),
+    _recipe(expose, 1.5, grows=True),
+    _recipe(add_condition, 0.2, grows=True),
+    _recipe(drop_condition, 0.1),
+    Operator(blend, 0.5, crosses=True),
+    Operator(take_schedule, 0.3, ("merge",), grows=True, crosses=True),
+    Operator(graft, 0.05, ("merge",), grows=True, crosses=True),
+    Operator(swap_operator, 0.5, ("program",)),
+    Operator(take_function, 1.0, ("program",), grows=True, crosses=True),
+)
+
+
+def operators_for(draft: Draft) -> list[tuple[Operator, float]]:
+    """The operators for the request's kind of problem with their weights; a wished-for crossing comes first."""
+    request = draft.scope.request
+    wish = CROSSING_BOOST if request.mate is not None else 1.0
+    if request.patch == "cross":
+        wish = 1e6
+    return [(op, op.weight * (wish if op.crosses else 1.0)) for op in OPERATORS if request.kind in op.kinds]

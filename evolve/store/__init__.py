@@ -1,0 +1,1 @@
+"""The program database of a run: one SQLite file, one writer, any number of readers."""

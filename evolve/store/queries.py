@@ -1,0 +1,311 @@
+"""What the commands show of a run, read through plain sqlite3 from the views while the run writes.
+
+Each function takes a connection from ``reading(folder)`` (or the one of an open Database) and returns rows as
+dictionaries, JSON columns already decoded. Scores are maximised ones; ``run["direction"]`` says whether the problem's
+own sign is the opposite.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evolve.errors import RunError, UsageError
+from evolve.store import outcomes as packed
+from evolve.store.connection import FILE_NAME, as_dict, file_of, reading
+from evolve.store.encoding import decompress
+from evolve.store.lock import holder
+
+__all__ = [
+    "ancestors", "baselines", "best", "calls", "cells", "children", "evaluations", "events", "failures", "improvements",
+    "lineage", "list_runs", "models", "outcomes", "program", "programs", "progress", "proposers", "reading", "resolve",
+    "sign", "summary",
+]  # fmt: skip
+
+Row = dict[str, Any]
+
+_JSON = frozenset({"config", "data", "digests", "features", "knobs", "metrics", "phases"})
+_DIGEST = re.compile(r"[0-9a-f]{4,64}")
+_PROGRAM_COLUMNS = """
+    id, state, score, island, generation, parent_id, mate_id, patch, proposer, description, seed_name, reason, message,
+    line, duplicate_of, archive_status, items, metrics, features, seconds, cost_usd, source_digest, plan_digest,
+    proposed_at, finished_at
+"""
+_ORDERS = {
+    "score": "score IS NULL, score DESC, id",
+    "newest": "id DESC",
+    "oldest": "id",
+}
+
+
+def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[Row]:
+    cursor = connection.cursor()
+    cursor.row_factory = as_dict
+    rows: list[Row] = cursor.execute(query, tuple(values)).fetchall()
+    for row in rows:
+        for column in _JSON & row.keys():
+            row[column] = None if row[column] is None else json.loads(row[column])
+    return rows
+
+
+def _row(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> Row | None:
+    return next(iter(_rows(connection, query, values)), None)
+
+
+# --- runs ---
+
+
+def list_runs(folder: Path) -> list[Row]:
+    """A row for every run below ``folder``, by name: its summary, or {"folder", "id", "error"} for a broken one."""
+    found = []
+    for path in sorted(folder.glob(f"*/{FILE_NAME}")):
+        try:
+            with reading(path.parent) as connection:
+                found.append(summary(connection, path.parent))
+        except RunError as error:
+            found.append({"folder": str(path.parent), "id": path.parent.name, "error": str(error)})
+    return found
+
+
+def summary(connection: sqlite3.Connection, folder: Path) -> Row:
+    """The run's row with counts, cost, best program and best baseline.
+
+    ``process`` is the id of the process that writes it now, None when nobody does: a run that was killed is ``running``
+    without a process.
+    """
+    run = _row(connection, "SELECT * FROM run")
+    if run is None:
+        raise RunError(f"{file_of(folder)} holds no run; delete the folder {folder} and start again")
+    del run["only_row"]
+    states = _rows(connection, "SELECT state, proposals, evaluations FROM states")
+    spent = _rows(connection, "SELECT known_usd, unknown_calls FROM spending")[0]
+    baseline = _row(
+        connection, "SELECT id, seed_name, score FROM baselines WHERE score IS NOT NULL ORDER BY score DESC, id LIMIT 1"
+    )
+    last = _row(connection, "SELECT coalesce(max(finished_at), max(proposed_at)) AS time FROM proposals")
+    return {
+        "folder": str(folder),
+        **run,
+        "process": holder(folder),
+        "states": {row["state"]: row["proposals"] for row in states},
+        "proposals": sum(row["proposals"] for row in states),
+        "evaluations": sum(row["evaluations"] for row in states),
+        "cost_usd": spent["known_usd"],
+        "unknown_costs": spent["unknown_calls"],
+        "best": best(connection),
+        "baseline": baseline,
+        "cells": _rows(connection, "SELECT count(DISTINCT cell) AS cells FROM cells")[0]["cells"],
+        "last_activity": last["time"] if last else None,
+    }
+
+
+def sign(connection: sqlite3.Connection) -> float:
+    """Factor between a stored score, which is always maximised, and the problem's own."""
+    row = _row(connection, "SELECT direction FROM run")
+    return -1.0 if row and row["direction"] == "minimize" else 1.0
+
+
+def best(connection: sqlite3.Connection) -> Row | None:
+    """The program with the highest score on the search split, the older one of equals; None before the first score."""
+    return _row(
+        connection,
+        "SELECT p.id, e.score, p.island, p.generation, p.patch, p.proposer, p.description, p.seed_name, e.items "
+        "FROM evaluations e JOIN proposals p ON p.id = e.proposal_id "
+        "WHERE e.split = 'search' ORDER BY e.score DESC, e.proposal_id LIMIT 1",
+    )
+
+
+# --- programs ---
+
+
+def programs(
+    connection: sqlite3.Connection,
+    *,
+    limit: int | None = None,
+    state: str | None = None,
+    island: int | None = None,
+    order: str = "score",
+) -> list[Row]:
+    """Proposals without their source text; ``order`` is score (best first), newest or oldest."""
+    if order not in _ORDERS:
+        raise UsageError(f"unknown order {order!r}; use one of {', '.join(_ORDERS)}")
+    conditions = {"state": state, "island": island}
+    given = {column: value for column, value in conditions.items() if value is not None}
+    where = " AND ".join(f"{column} = ?" for column in given) or "1"
+    query = f"SELECT {_PROGRAM_COLUMNS} FROM programs WHERE {where} ORDER BY {_ORDERS[order]} LIMIT ?"
+    return _rows(connection, query, [*given.values(), -1 if limit is None else limit])
+
+
+def resolve(connection: sqlite3.Connection, reference: int | str) -> int:
+    """The id of the program named by a number, ``best``, ``winner``, or the start of a source or plan digest.
+
+    A digest needs at least four digits. Raises UsageError when there is no such program or the digest fits several.
+    """
+    text = str(reference).strip()
+    if text in ("best", "winner"):
+        return _resolve_word(connection, text)
+    if text.isdecimal() and len(text) < 19:
+        found = _row(connection, "SELECT id FROM proposals WHERE id = ?", [int(text)])
+        if found:
+            return int(found["id"])
+    fitting = _by_digest(connection, text) if _DIGEST.fullmatch(text) else []
+    if not fitting:
+        raise UsageError(f"no program {text!r} in this run; name a number, best, winner, or the start of a digest")
+    if len(fitting) > 1:
+        raise UsageError(f"digest {text!r} fits the programs {', '.join(map(str, fitting))}; name one by its number")
+    return fitting[0]
+
+
+def _resolve_word(connection: sqlite3.Connection, word: str) -> int:
+    if word == "winner":
+        chosen = _row(connection, "SELECT winner_id AS id FROM run WHERE winner_id IS NOT NULL")
+    else:
+        chosen = best(connection)
+    if chosen is None:
+        missing = "has not chosen a winner; name a number or best" if word == "winner" else "has no scored program yet"
+        raise UsageError(f"this run {missing}")
+    return int(chosen["id"])
+
+
+def _by_digest(connection: sqlite3.Connection, start: str) -> list[int]:
+    # A range on the index; "g" follows every hexadecimal digit. Duplicates stand for their originals.
+    query = """
+        SELECT DISTINCT coalesce(duplicate_of, id) AS id FROM (
+            SELECT id, duplicate_of FROM proposals WHERE source_digest >= :start AND source_digest < :start || 'g'
+            UNION SELECT id, duplicate_of FROM proposals WHERE plan_digest >= :start AND plan_digest < :start || 'g'
+        ) ORDER BY id LIMIT 5
+    """
+    cursor = connection.cursor()
+    cursor.row_factory = as_dict
+    return [int(row["id"]) for row in cursor.execute(query, {"start": start}).fetchall()]
+
+
+def program(connection: sqlite3.Connection, reference: int | str) -> Row:
+    """Everything about one program.
+
+    The columns of ``programs`` and ``source``, ``knobs``, ``plan`` (decoded JSON or None), ``evaluations``, ``parent``,
+    ``mate``, ``inspirations``, ``children``, ``ancestors``, ``cells`` and ``calls``.
+    """
+    number = resolve(connection, reference)
+    row = _rows(connection, f"SELECT {_PROGRAM_COLUMNS}, knobs, source FROM programs WHERE id = ?", [number])[0]
+    plan = _row(connection, "SELECT plan FROM plans WHERE plan_digest = ?", [row["plan_digest"]])
+    row["plan"] = json.loads(decompress(plan["plan"])) if plan else None
+    row["evaluations"] = evaluations(connection, row["duplicate_of"] or number)
+    row["parent"] = _brief(connection, row["parent_id"])
+    row["mate"] = _brief(connection, row["mate_id"])
+    row["inspirations"] = _rows(
+        connection,
+        "SELECT p.id, p.score, p.description FROM inspirations i JOIN programs p ON p.id = i.program_id "
+        "WHERE i.proposal_id = ? ORDER BY i.position",
+        [number],
+    )
+    row["children"] = children(connection, number)
+    row["ancestors"] = ancestors(connection, number)
+    row["cells"] = _rows(connection, "SELECT island, cell FROM cells WHERE program_id = ? ORDER BY island", [number])
+    row["calls"] = calls(connection, number)
+    return row
+
+
+def _brief(connection: sqlite3.Connection, number: int | None) -> Row | None:
+    return _row(connection, "SELECT id, score, description FROM programs WHERE id = ?", [number])
+
+
+def evaluations(connection: sqlite3.Connection, program_id: int) -> list[Row]:
+    """A row per split with ``outcomes`` as a list of numbers."""
+    found = _rows(connection, "SELECT * FROM evaluations WHERE proposal_id = ? ORDER BY id", [program_id])
+    for row in found:
+        row["outcomes"] = list(packed.unpack(row["outcomes"], row["items"]))
+    return found
+
+
+def outcomes(connection: sqlite3.Connection, program_id: int, split: str = "search") -> list[float]:
+    """The outcomes of one program on one split, those of its original for a duplicate; empty without an evaluation."""
+    row = _row(
+        connection,
+        "SELECT e.outcomes, e.items FROM proposals p "
+        "JOIN evaluations e ON e.proposal_id = coalesce(p.duplicate_of, p.id) WHERE p.id = ? AND e.split = ?",
+        [program_id, split],
+    )
+    return list(packed.unpack(row["outcomes"], row["items"])) if row else []
+
+
+def ancestors(connection: sqlite3.Connection, program_id: int) -> list[Row]:
+    """The line of first parents, oldest first, without the program itself; ``gain`` is the score over the parent's."""
+    return _rows(
+        connection,
+        "WITH RECURSIVE line (id, parent_id, steps) AS ("
+        "  SELECT id, parent_id, 0 FROM proposals WHERE id = ?"
+        "  UNION ALL SELECT p.id, p.parent_id, l.steps + 1 FROM line l JOIN proposals p ON p.id = l.parent_id"
+        ") SELECT g.* FROM line l JOIN lineage g ON g.id = l.id WHERE l.steps > 0 ORDER BY l.steps DESC",
+        [program_id],
+    )
+
+
+def children(connection: sqlite3.Connection, program_id: int) -> list[Row]:
+    """Every proposal made from this parent, in order."""
+    return _rows(connection, "SELECT * FROM lineage WHERE parent_id = ? ORDER BY id", [program_id])
+
+
+def lineage(connection: sqlite3.Connection) -> list[Row]:
+    """Every proposal with its parent and the gain over it, in order: the whole tree."""
+    return _rows(connection, "SELECT * FROM lineage ORDER BY id")
+
+
+# --- the run as a whole ---
+
+
+def failures(connection: sqlite3.Connection) -> list[Row]:
+    """How many proposals ended without a score, by state and reason, with the last message; most frequent first."""
+    return _rows(connection, "SELECT * FROM failures ORDER BY proposals DESC, state, reason")
+
+
+def progress(connection: sqlite3.Connection) -> list[Row]:
+    """The curve: best score after each evaluation of the search split, in the order in which they finished."""
+    return _rows(connection, "SELECT evaluation, proposal_id, score, best, created FROM progress ORDER BY evaluation")
+
+
+def improvements(connection: sqlite3.Connection) -> list[Row]:
+    """The evaluations that raised the best score, oldest first."""
+    return _rows(connection, "SELECT * FROM improvements ORDER BY evaluation")
+
+
+def baselines(connection: sqlite3.Connection) -> list[Row]:
+    """The problem's seeds with their scores, best first."""
+    return _rows(connection, "SELECT * FROM baselines ORDER BY score IS NULL, score DESC, id")
+
+
+def cells(connection: sqlite3.Connection, island: int | None = None) -> list[Row]:
+    """The archive: who holds each cell of each island now."""
+    where, values = ("", []) if island is None else ("WHERE island = ?", [island])
+    return _rows(connection, f"SELECT * FROM elites {where} ORDER BY island, score DESC, program_id", values)
+
+
+def proposers(connection: sqlite3.Connection) -> list[Row]:
+    """What each proposer made and what it cost."""
+    return _rows(connection, "SELECT * FROM proposers ORDER BY cost_usd DESC, proposer")
+
+
+def models(connection: sqlite3.Connection) -> list[Row]:
+    """Calls, tokens and money by language model."""
+    return _rows(connection, "SELECT * FROM models ORDER BY cost_usd DESC, provider, model")
+
+
+def calls(connection: sqlite3.Connection, proposal_id: int | None = None, limit: int | None = None) -> list[Row]:
+    """Requests to language models with prompt and reply, newest last; all of the run when no proposal is named."""
+    where, values = ("", []) if proposal_id is None else ("WHERE proposal_id = ?", [proposal_id])
+    newest = f"SELECT * FROM llm_calls {where} ORDER BY id DESC LIMIT ?"
+    found = _rows(connection, f"SELECT * FROM ({newest}) ORDER BY id", [*values, -1 if limit is None else limit])
+    for row in found:
+        row["prompt"] = decompress(row["prompt"])
+    return found
+
+
+def events(connection: sqlite3.Connection, kind: str | None = None, limit: int | None = None) -> list[Row]:
+    """The run's history, oldest first; ``limit`` keeps the newest."""
+    where, values = ("", []) if kind is None else ("WHERE kind = ?", [kind])
+    newest = f"SELECT * FROM events {where} ORDER BY id DESC LIMIT ?"
+    return _rows(connection, f"SELECT * FROM ({newest}) ORDER BY id", [*values, -1 if limit is None else limit])

@@ -1,0 +1,57 @@
+"""Records as rows of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evolve.evaluation import Evaluation
+from evolve.store import outcomes
+from evolve.store.encoding import compress, to_json
+from evolve.store.records import LlmCall, ProposalRequest
+
+
+def of_request(request: ProposalRequest) -> dict[str, Any]:
+    """A row of ``proposals`` without its times; the inspirations have a table of their own."""
+    return {
+        "island": request.island,
+        "generation": request.generation,
+        "patch": request.patch,
+        "proposer": request.proposer,
+        "parent_id": request.parent_id,
+        "mate_id": request.mate_id,
+        "description": request.description,
+        "seed_name": request.seed_name,
+    }
+
+
+def of_evaluation(evaluation: Evaluation, split: str, seconds: float, phases: Mapping[str, float]) -> dict[str, Any]:
+    """A row of ``evaluations`` without program and time."""
+    data = evaluation.to_dict()
+    return {
+        "split": split,
+        "score": data["score"],
+        "metrics": to_json(data["metrics"]),
+        "features": to_json(data["features"]),
+        "items": len(data["outcomes"]),
+        "outcomes": outcomes.pack(data["outcomes"]),
+        "feedback": data["feedback"],
+        "seconds": seconds,
+        "phases": to_json(dict(phases)),
+    }
+
+
+def of_call(call: LlmCall) -> dict[str, Any]:
+    """A row of ``llm_calls`` without proposal and time."""
+    return {
+        "purpose": call.purpose,
+        "provider": call.provider,
+        "model": call.model,
+        "prompt": compress(call.prompt),
+        "reply": call.reply,
+        "tokens_in": call.tokens_in,
+        "tokens_out": call.tokens_out,
+        "cost_usd": call.cost_usd,
+        "seconds": call.seconds,
+        "error": call.error,
+    }
