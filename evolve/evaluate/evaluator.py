@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from evolve.errors import CandidateError, EvaluatorError
+from evolve.errors import CandidateError, EvaluatorError, EvolveError, SandboxError
 from evolve.evaluation import Evaluation
 
 _MODULE = "evolve_problem_evaluate"
@@ -29,18 +29,18 @@ class Evaluator:
     def evaluate(self, candidate: Any) -> Evaluation:
         """Judges a candidate, with Python's, numpy's and torch's random numbers seeded alike for each.
 
-        Raises CandidateError as the evaluator raised it, and EvaluatorError for any other exception or a result that
-        is no Evaluation.
+        Raises CandidateError as the evaluator raised it, SandboxError when programs cannot run here, and EvaluatorError
+        for any other exception or a result that is no Evaluation.
         """
         _seed()
         try:
             result = self._evaluate(candidate)  # type: ignore[misc]
-        except (CandidateError, EvaluatorError):
+        except (CandidateError, EvaluatorError, SandboxError):
             raise
         # a process boundary: whatever a problem's code raises is recorded, and the worker lives on
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            raise EvaluatorError(f"{where(error, self.path)}: {type(error).__name__}: {error}") from error
+            raise EvaluatorError(cause(error, self.path)) from error
         if not isinstance(result, Evaluation):
             raise EvaluatorError(
                 f"{self.path.name}: evaluate() returned {type(result).__name__}; return an evolve.evaluation.Evaluation"
@@ -55,7 +55,7 @@ class Evaluator:
         return result
 
 
-def load_module(path: Path, name: str, failure: type[EvaluatorError] | Any) -> Any:
+def load_module(path: Path, name: str, failure: type[EvolveError]) -> Any:
     """Runs a Python file as module ``name`` with its folder first on the import path meanwhile.
 
     Raises ``failure`` with file and line for whatever goes wrong.
@@ -73,19 +73,26 @@ def load_module(path: Path, name: str, failure: type[EvaluatorError] | Any) -> A
     # a process boundary, as above
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        raise failure(f"{where(error, path)}: {type(error).__name__}: {error}") from error
+        raise failure(cause(error, path)) from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
     return module
 
 
-def where(error: BaseException, path: Path) -> str:
-    """``evaluate.py, line 12``: the innermost line of the problem's own files that led to the error."""
+def cause(error: BaseException, path: Path) -> str:
+    """One line such as ``evaluate.py, line 12: KeyError: 'answer'``.
+
+    The line is the innermost one in ``path`` or a module beside it that led to the error.
+    """
+    message = " ".join(str(error).split())[:500]
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}, line {error.lineno}"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == path.parent]
-    return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else path.name
+        place = f"{Path(error.filename).name}, line {error.lineno}"
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if Path(frame.filename).parent == path.parent]
+        place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else path.name
+    return f"{place}: {type(error).__name__}: {message}" if message else f"{place}: {type(error).__name__}"
 
 
 def _seed() -> None:

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 from evolve.errors import PreparationError
 from evolve.evaluate.environment import inherited
-from evolve.evaluate.evaluator import load_module, where
+from evolve.evaluate.evaluator import cause, load_module
 from evolve.evaluate.worker import die_with_parent, take_output
 
 COMPLETE = "complete.json"
@@ -53,7 +53,7 @@ async def run_hook(
     root.mkdir(parents=True, exist_ok=True)
     log_path = root / f"{profile}.log"
     order = {"hook": str(hook), "settings": dict(settings), "root": str(root), "profile": profile}
-    with log_path.open("wb") as log:
+    with log_path.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -137,7 +137,7 @@ def _call(hook: Path, module: Any, name: str, *arguments: Any) -> Any:
     # a process boundary: whatever a problem's code raises ends the preparation with one line
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        raise PreparationError(f"{where(error, hook)}: {type(error).__name__}: {error}") from error
+        raise PreparationError(cause(error, hook)) from error
 
 
 def _is_complete(folder: Path, recipe: Any) -> bool:

@@ -43,7 +43,9 @@ def _scores(parts: Parts, row: dict[str, Any]) -> Iterator[str]:
 def _donors(parts: Parts) -> Iterator[str]:
     yield "\n## Donors\n\n| name | source | sha256 |\n|---|---|---|"
     for name, facts in parts.donors.items():
-        yield f"| {name} | {facts['path']} | `{facts['digest'][:16]}` |"
+        told = parts.problem.profile.donors[name]
+        source = "made by the problem's prepare hook" if "{prepared}" in told else told
+        yield f"| {name} | {source} | `{facts['digest'][:16]}` |"
 
 
 def _recipe(row: dict[str, Any]) -> Iterator[str]:

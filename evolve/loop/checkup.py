@@ -17,7 +17,6 @@ from evolve.problem import Problem
 
 BROKEN = "def broken(:\n    pass\n"
 ENDLESS = "while True:\n    pass\n"
-ENDLESS_LIMIT_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -32,17 +31,14 @@ class Finding:
 
 async def findings(problem: Problem, config: RunConfig, observer: Observer) -> AsyncIterator[Finding]:
     """Yields what was found, one after the other. Raises EvolveError when the problem cannot be started at all."""
-    limits = replace(config.sandbox, wall_s=min(config.sandbox.wall_s, ENDLESS_LIMIT_S))
+    alone = replace(config, evaluation=replace(config.evaluation, workers=1))
     with tempfile.TemporaryDirectory(prefix="evolve-check-") as scratch:
-        intent = fresh(
-            problem, replace(config, evaluation=replace(config.evaluation, workers=1)), {}, Path(scratch), "check"
-        )
+        intent = fresh(problem, alone, {}, Path(scratch), "check")
         async with assembled(intent, observer) as parts:
-            yield Finding("loads", True, f"{problem.kind}, profile {problem.profile_name}, device {parts.pool.device}")
+            device = parts.pool.info.get("device", "cpu")
+            yield Finding("loads", True, f"{problem.kind}, profile {problem.profile_name}, device {device}")
             for name, source in problem.seeds.items():
                 yield await _seed(parts, name, source)
-        intent = fresh(problem, replace(intent.config, sandbox=limits), {}, Path(scratch), "check-limits")
-        async with assembled(intent, observer) as parts:
             yield await _refused(parts, "broken program", BROKEN, CandidateError)
             yield await _refused(parts, "endless program", ENDLESS, SandboxTimeout)
 

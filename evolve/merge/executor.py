@@ -55,8 +55,8 @@ class Executor:
         """The merged parameter of a site, given by position or name: float32 of the site's shape on the device.
 
         ``donors`` hold this site's tensors in any float dtype; only those the site uses are read. The result may share
-        memory with a donor's tensor: copy it before changing it. Raises InvalidPlan for a missing donor or a wrong shape,
-        RecipeError where torch refuses a computation (a singular matrix).
+        memory with a donor's tensor: copy it before changing it. Raises InvalidPlan for a missing donor or a wrong
+        shape, RecipeError where torch refuses a computation (a singular matrix).
         """
         plan = self._site(site)
         steps, output = self._schedules[plan.template], self.plan.templates[plan.template].output
@@ -113,7 +113,9 @@ class Executor:
 
     def _donor(self, name: str, site: SitePlan, donors: Mapping[str, Tensor]) -> Tensor:
         if name not in donors:
-            raise InvalidPlan(f"site {site.name!r}: donor {name!r} is not loaded; the loaded donors are {sorted(donors)}")
+            raise InvalidPlan(
+                f"site {site.name!r}: donor {name!r} is not loaded; the loaded donors are {sorted(donors)}"
+            )
         tensor = donors[name]
         if tuple(tensor.shape) != site.shape:
             raise InvalidPlan(
@@ -144,7 +146,8 @@ def _schedule(template: Template) -> list[_Step]:
     for index, position in last_use.items():
         frees.setdefault(position, []).append(index)
     return [
-        _step(template.nodes[results[0][0]], results, frees.get(position, ())) for position, results in enumerate(ordered)
+        _step(template.nodes[results[0][0]], results, frees.get(position, ()))
+        for position, results in enumerate(ordered)
     ]
 
 

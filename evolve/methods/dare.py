@@ -17,7 +17,8 @@ Rescale = bool | Literal["l1"]
 def drop(delta: Tensor, density: float, rescale: Rescale = True) -> Tensor:
     """Keeps each entry with probability ``density``, zero elsewhere; ``density >= 1`` keeps all, ``<= 0`` none.
 
-    ``rescale=True`` divides by the density, ``"l1"`` restores the tensor's L1 norm (mergekit's way), False does neither.
+    ``rescale=True`` divides by the density, ``"l1"`` restores the tensor's L1 norm (mergekit's way), False does
+    neither.
     """
     if rescale not in (True, False, "l1"):
         raise ValueError(f"rescale is {rescale!r}; use True, False or 'l1'")
@@ -51,8 +52,8 @@ def dare_linear(
 ) -> Tensor:
     """``base + scale * sum_i w_i drop(x_i - base)``; elementwise, with masks seeded per site.
 
-    Weights default to 1 each. Source: Language models are super Mario, arXiv 2311.03099. The paper divides by the density, the
-    default here; mergekit's ``dare_linear`` matches L1 norms: ``rescale="l1"``.
+    Weights default to 1 each. Source: Language models are super Mario, arXiv 2311.03099. The paper divides by the
+    density, the default here; mergekit's ``dare_linear`` matches L1 norms: ``rescale="l1"``.
     """
     factors = per_tensor("weights", weights, len(tensors))
     deltas = _dropped(base, tensors, density, rescale)
@@ -73,7 +74,8 @@ def dare_ties(
 ) -> Tensor:
     """``base + scale * elect(drop(x_i - base))``: random dropping in place of trimming, then the sign election of TIES.
 
-    Source and rescaling as in ``dare_linear``; ``normalize`` divides by the agreeing weights (mergekit's default is not to).
+    Source and rescaling as in ``dare_linear``; ``normalize`` divides by the agreeing weights (mergekit's default is
+    not to).
     """
     factors = [float(weight) for weight in per_tensor("weights", weights, len(tensors))]
     return base + elect(_dropped(base, tensors, density, rescale), factors, normalize) * scale

@@ -14,8 +14,8 @@ def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     """``[sin((1 - t) W) a + sin(t W) b] / sin W`` with W the angle between a and b; t = 0 gives a, t = 1 gives b.
 
     The angle is that of the whole, flattened tensors; the interpolated tensors themselves are not normalised. Where
-    ``|cos W| > 0.9995`` it is the linear ``(1 - t) a + t b``. Source: Shoemake 1985. As mergekit's ``slerp``, which normalises
-    with the same small constant; mergekit computes it in NumPy.
+    ``|cos W| > 0.9995`` it is the linear ``(1 - t) a + t b``. Source: Shoemake 1985. As mergekit's ``slerp``, which
+    normalises with the same small constant; mergekit computes it in NumPy.
     """
     cosine = (a * b).sum() / (a.norm().clamp(min=SMALLEST_NORM) * b.norm().clamp(min=SMALLEST_NORM))
     parallel = cosine.abs() > PARALLEL

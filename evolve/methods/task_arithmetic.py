@@ -14,8 +14,8 @@ def task_arithmetic(
 ) -> Tensor:
     """``base + scale * sum_i w_i (x_i - base)``; elementwise.
 
-    Weights default to 1 each, ``scale`` (lambda) to 1; 0.3 to 0.4 is common for several experts. Source: Editing models with
-    task arithmetic, arXiv 2212.04089. mergekit's ``task_arithmetic`` with ``normalize: false``.
+    Weights default to 1 each, ``scale`` (lambda) to 1; 0.3 to 0.4 is common for several experts. Source: Editing
+    models with task arithmetic, arXiv 2212.04089. mergekit's ``task_arithmetic`` with ``normalize: false``.
     """
     factors = per_tensor("weights", weights, len(tensors))
     if not factors:

@@ -14,7 +14,8 @@ SMALLEST_DENOMINATOR = 1e-8
 
 
 def trim(delta: Tensor, density: float) -> Tensor:
-    """Keeps the ``int(density * n)`` entries of largest magnitude (and those equal to the smallest kept), zero elsewhere.
+    """Keeps the ``int(density * n)`` entries of largest magnitude (and those equal to the smallest kept), zero
+    elsewhere.
 
     ``density >= 1`` keeps all, ``int(density * n) <= 0`` none.
     """
@@ -61,10 +62,10 @@ def ties(
 ) -> Tensor:
     """``base + scale * elect(trim(x_i - base))``: trims per tensor, elects a sign per element, averages what agrees.
 
-    ``density`` is the fraction kept, per tensor (the paper trims over the whole model). Weights multiply before the signs are
-    elected, a zero sum counts as plus and ``normalize`` divides by the agreeing weights, all as in mergekit's ``ties``;
-    unlike mergekit, equal magnitudes at the threshold are all kept and a density that keeps nothing gives the base.
-    Source: TIES-Merging, arXiv 2306.01708.
+    ``density`` is the fraction kept, per tensor (the paper trims over the whole model). Weights multiply before the
+    signs are elected, a zero sum counts as plus and ``normalize`` divides by the agreeing weights, all as in
+    mergekit's ``ties``; unlike mergekit, equal magnitudes at the threshold are all kept and a density that keeps
+    nothing gives the base. Source: TIES-Merging, arXiv 2306.01708.
     """
     factors = [float(weight) for weight in per_tensor("weights", weights, len(tensors))]
     if not factors:

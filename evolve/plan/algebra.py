@@ -19,7 +19,7 @@ def _matmul(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     if left.dtype != right.dtype or left.dtype == "bool":
         raise RecipeError(f"matmul: needs two float32 tensors, not {left.dtype} and {right.dtype}")
     if not left.shape or not right.shape:
-        raise ShapeMismatch(f"matmul: shapes {show(left.shape)} and {show(right.shape)} need at least one dimension each")
+        raise ShapeMismatch(f"matmul: shapes {show(left.shape)} and {show(right.shape)} must have dimensions")
     rows = left.shape[-2:-1]
     columns = right.shape[-1:] if len(right.shape) > 1 else ()
     inner = right.shape[-2] if len(right.shape) > 1 else right.shape[0]
@@ -30,7 +30,7 @@ def _matmul(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
 
 
 def _matmul_cost(inputs: Sequence[Any], attributes: Attributes, output: Spec) -> float:
-    return 2.0 * math.prod(output.shape) * max(inputs[0].shape[-1], 1)
+    return float(2 * math.prod(output.shape) * max(inputs[0].shape[-1], 1))
 
 
 def _outer(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
@@ -164,7 +164,7 @@ def _decomposition_cost(inputs: Sequence[Any], attributes: Attributes, output: S
     smaller = min(shape[-2:])
     if attributes.get("full_matrices") or attributes.get("mode") == "complete":
         smaller = max(shape[-2:])
-    return DECOMPOSITION_FACTOR * math.prod(shape) * max(smaller, 1)
+    return float(DECOMPOSITION_FACTOR * math.prod(shape) * max(smaller, 1))
 
 
 def register(registry: Registry) -> None:

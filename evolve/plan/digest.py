@@ -28,7 +28,9 @@ def plan_digest(plan: Plan) -> str:
             graph = known[key] = prepared[site.template].digest(site.shape, values)
         whole.update(json.dumps([site.name, site.shape]).encode())
         whole.update(graph)
-    stack = None if plan.stack is None else [[entry.model, entry.layer, float(entry.scale).hex()] for entry in plan.stack]
+    stack = (
+        None if plan.stack is None else [[entry.model, entry.layer, float(entry.scale).hex()] for entry in plan.stack]
+    )
     whole.update(json.dumps([sorted(plan.donors), stack]).encode())
     return whole.hexdigest()
 
@@ -76,9 +78,7 @@ def _prepare(node: Node) -> tuple[bytes, tuple[int, ...], bool, int | None]:
         assert isinstance(slot, int)
         return b"", (), False, slot
     # An explicit shape equal to the site's own and a null shape mean the same and hash the same.
-    attributes = [
-        (name, "\0" if name == "shape" and value is None else value) for name, value in node.attributes
-    ]
+    attributes = [(name, "\0" if name == "shape" and value is None else value) for name, value in node.attributes]
     head = json.dumps([node.op, attributes, len(node.inputs)]).encode().replace(b'"\\u0000"', _OWN_SHAPE)
     known = OPERATIONS.get(node.op)
     return head, node.inputs, known is not None and known.commutative, None

@@ -11,7 +11,7 @@ from evolve.errors import InvalidPlan
 from evolve.plan.plan import MERGED, VERSION, Node, Plan, SitePlan, StackEntry, Template
 from evolve.plan.specs import INTEGER_LIMIT
 
-MAX_TEXT_BYTES = 64 * 2**20
+MAX_TEXT_BYTES = 32 * 2**20
 MAX_NAME_CHARACTERS = 512
 
 
@@ -56,13 +56,21 @@ def read_plan(data: object) -> Plan:
         _template(entry, f"templates[{index}]") for index, entry in enumerate(_list(document["templates"], "templates"))
     )
     sites = tuple(_site(entry, f"sites[{index}]") for index, entry in enumerate(_list(document["sites"], "sites")))
+    slots = [_slot_count(template) for template in templates]
     for site in sites:
         if not 0 <= site.template < len(templates):
             raise InvalidPlan(f"site {site.name!r}: template {site.template} of {len(templates)} does not exist")
+        if len(site.values) != slots[site.template]:
+            raise InvalidPlan(f"site {site.name!r}: {len(site.values)} values for {slots[site.template]} slots")
     stack = document["stack"]
     if stack is not None:
         stack = tuple(_stack_entry(entry, f"stack[{index}]") for index, entry in enumerate(_list(stack, "stack")))
     return Plan(donors, templates, sites, stack)
+
+
+def _slot_count(template: Template) -> int:
+    slots: list[Any] = [dict(node.attributes)["slot"] for node in template.nodes if node.op == "value"]
+    return max(slots, default=-1) + 1
 
 
 def _fields(data: object, names: tuple[str, ...], where: str) -> Mapping[str, Any]:
@@ -123,6 +131,7 @@ def _node(data: object, index: int, where: str) -> Node:
     inputs = tuple(_integer(source, f"{where}: input") for source in _list(parts[1], f"{where}: inputs"))
     if any(not 0 <= source < index for source in inputs):
         raise InvalidPlan(f"{where}: inputs {_brief(inputs)} must be earlier nodes")
+    _name(parts[0], f"{where}: the operation")
     attributes = tuple(sorted((_name(name, where), _attribute(value, where)) for name, value in parts[2].items()))
     if parts[0] == "value":
         slot = dict(attributes).get("slot")
@@ -132,8 +141,10 @@ def _node(data: object, index: int, where: str) -> Node:
 
 
 def _attribute(value: object, where: str) -> Any:
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _name(value, f"{where}: an attribute")
     if isinstance(value, list):
         return tuple(_number(item, f"{where}: attribute item") for item in value)
     return _number(value, f"{where}: attribute")

@@ -124,13 +124,17 @@ def _bitwise(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     _need_tensor(name, inputs)
     dtype = promote(inputs)
     if dtype == "float32":
-        raise RecipeError(f"{name}: & | ^ need bool or int64 operands, not float32; compare first, as in (x > 0) & mask")
+        raise RecipeError(
+            f"{name}: & | ^ need bool or int64 operands, not float32; compare first, as in (x > 0) & mask"
+        )
     return Spec(dtype, broadcast(name, inputs))
 
 
 def _where(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     if inputs[0].dtype != "bool":
-        raise RecipeError(f"where: the condition must be a bool tensor, not {inputs[0].dtype}; compare first, as in x > 0")
+        raise RecipeError(
+            f"where: the condition must be a bool tensor, not {inputs[0].dtype}; compare first, as in x > 0"
+        )
     return Spec(promote(inputs[1:]), broadcast(name, inputs))
 
 

@@ -1,7 +1,7 @@
 """What each operation of the allow-list computes: the torch call with the same bits as the eager recipe.
 
-Imported only by what executes plans, because it needs torch. A kernel takes the inputs (tensors and Python numbers), the
-attributes with the site's shape filled in, and the device for what it creates.
+Imported only by what executes plans, because it needs torch. A kernel takes the inputs (tensors and Python numbers),
+the attributes with the site's shape filled in, and the device for what it creates.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ def _scatter(inputs: Sequence[Any], attributes: Mapping[str, Any], device: Any) 
 def quantile(
     tensor: Tensor, q: float, dim: int | None = None, keepdim: bool = False, interpolation: str = "linear"
 ) -> Tensor:
-    """``torch.quantile`` of one ``q`` by selection instead of sorting, for tensors of any size (torch's own refuses more
-    than 16 million elements)."""
+    """``torch.quantile`` of one ``q`` by selection instead of sorting, for tensors of any size (torch's own refuses
+    more than 16 million elements)."""
     if dim is None:
         values = tensor.reshape(-1)
         shape = (1,) * tensor.ndim if keepdim else ()

@@ -87,7 +87,9 @@ def _cat(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     total = 0
     for operand in inputs:
         shape = operand.shape
-        if len(shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(shape, first, strict=True)) if i != dim):
+        if len(shape) != len(first) or any(
+            a != b for i, (a, b) in enumerate(zip(shape, first, strict=True)) if i != dim
+        ):
             raise ShapeMismatch(f"cat: shapes {show(first)} and {show(shape)} do not fit along dimension {dim}")
         total += shape[dim]
     return Spec(promote(inputs), (*first[:dim], total, *first[dim + 1 :]))
@@ -179,7 +181,9 @@ def _index_select(name: str, inputs: Sequence[Any], attributes: Attributes) -> S
 
 
 def _index_fits(name: str, index: tuple[int, ...], shape: tuple[int, ...], skip: int) -> None:
-    fits = len(index) == len(shape) and all(i == skip or a <= b for i, (a, b) in enumerate(zip(index, shape, strict=True)))
+    fits = len(index) == len(shape) and all(
+        i == skip or a <= b for i, (a, b) in enumerate(zip(index, shape, strict=True))
+    )
     if not fits:
         raise ShapeMismatch(f"{name}: index of shape {show(index)} does not fit shape {show(shape)}")
 

@@ -1,8 +1,8 @@
 """Seeded noise from counters: the same bits on every device, for every split into blocks.
 
 Element i of a stream is a 32-bit hash of (key, i), where the key comes from the seed, the site's name and the number of
-the draw within the site. Two rounds of a 32-bit finaliser (multipliers below 2**31, so that products of 32-bit words stay
-inside int64) are computed in torch integer arithmetic.
+the draw within the site. Two rounds of a 32-bit finaliser (multipliers below 2**31, so that products of 32-bit words
+stay inside int64) are computed in torch integer arithmetic.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def _words(keys: tuple[int, int], start: int, count: int, device: Any) -> Tensor
 def uniform(
     seed: int, site_name: str, index: int, shape: Sequence[int], device: Any = "cpu", start: int = 0, lane: int = 0
 ) -> Tensor:
-    """float32 in [0, 1), elements ``start`` and on of the stream; ``lane`` tells independent streams of one draw apart."""
+    """float32 in [0, 1), elements ``start`` and on of the stream; ``lane`` tells independent streams of one draw
+    apart.
+    """
     import torch
 
     keys = _keys(seed, site_name, index, lane)

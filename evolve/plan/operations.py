@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from evolve.errors import RecipeError, UnsupportedOperation
@@ -43,7 +43,7 @@ def _is_integers(value: object) -> bool:
     return type(value) is tuple and len(value) <= MAX_DIMENSIONS and all(map(_is_integer, value))
 
 
-ATTRIBUTE_KINDS = {
+ATTRIBUTE_KINDS: dict[str, Callable[[Any], bool]] = {
     "bool": lambda value: type(value) is bool,
     "integer": _is_integer,
     "size": _is_size,
@@ -98,7 +98,7 @@ def check_operands(operation: Operation, inputs: Sequence[Operand]) -> None:
     for position, (letter, operand) in enumerate(zip(letters, inputs, strict=True)):
         wanted, accepts = _LETTERS[letter]
         if not accepts(operand):
-            given = f"a tensor of shape {show(operand.shape)}" if isinstance(operand, Spec) else f"the number {operand!r}"
+            given = f"shape {show(operand.shape)}" if isinstance(operand, Spec) else f"the number {operand!r}"
             raise RecipeError(f"{operation.name}: input {position} must be {wanted}, not {given}")
 
 

@@ -45,7 +45,9 @@ class SitePlan(NamedTuple):
 
 
 class StackEntry(NamedTuple):
-    """One layer of the merged model: layer ``layer`` of ``model`` (``merged`` or a donor), its input times ``scale``."""
+    """One layer of the merged model: layer ``layer`` of ``model`` (``merged`` or a donor), its input times
+    ``scale``.
+    """
 
     model: str
     layer: int

@@ -60,9 +60,7 @@ def _vector_norm(name: str, inputs: Sequence[Any], attributes: Attributes) -> Sp
 
 def _vector_norm_extreme(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     need_float(name, inputs[0])
-    return Spec(
-        "float32", reduced(name, inputs[0].shape, attributes["dims"], attributes["keepdim"], nonempty=True)
-    )
+    return Spec("float32", reduced(name, inputs[0].shape, attributes["dims"], attributes["keepdim"], nonempty=True))
 
 
 def _ordered(name: str, operand: Spec) -> None:
@@ -126,7 +124,7 @@ def _topk(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     dim = check_dim(name, attributes["dim"], tensor.shape)
     if not 0 <= k <= _length(tensor.shape, dim):
         raise ShapeMismatch(f"topk: k = {k} is outside 0..{_length(tensor.shape, dim)}, shape {show(tensor.shape)}")
-    shape = tensor.shape[:dim] + (k,) + tensor.shape[dim + 1 :] if tensor.shape else ()
+    shape = (*tensor.shape[:dim], k, *tensor.shape[dim + 1 :]) if tensor.shape else ()
     return Spec(tensor.dtype if attributes["output"] == 0 else "int64", shape)
 
 
@@ -148,11 +146,11 @@ def _quantile(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
 def _sort_cost(inputs: Sequence[Any], attributes: Attributes, output: Spec) -> float:
     shape = inputs[0].shape
     length = _length(shape, attributes["dim"])
-    return 2.0 * math.prod(shape) * max(1.0, math.log2(max(length, 2)))
+    return float(2 * math.prod(shape) * max(1.0, math.log2(max(length, 2))))
 
 
 def _selection_cost(inputs: Sequence[Any], attributes: Attributes, output: Spec) -> float:
-    return 8.0 * math.prod(inputs[0].shape)
+    return float(8 * math.prod(inputs[0].shape))
 
 
 def _cosine_similarity(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
@@ -170,27 +168,27 @@ def register(registry: Registry) -> None:
     dims_keep = {"dims": "dims?", "keepdim": "bool"}
     dim_keep = {"dim": "index", "keepdim": "bool"}
     maybe_dim_keep = {"dim": "index?", "keepdim": "bool"}
-    add("sum nansum", "t", _sum, **dims_keep)
-    add("mean nanmean", "t", _float_reduction, **dims_keep)
-    add("var std", "t", _float_reduction, correction="size", **dims_keep)
-    add("amax amin", "t", _extremum, **dims_keep)
-    add("all any", "t", _truth, **dims_keep)
+    add("sum nansum", "t", _sum, kinds=dims_keep)
+    add("mean nanmean", "t", _float_reduction, kinds=dims_keep)
+    add("var std", "t", _float_reduction, correction="size", kinds=dims_keep)
+    add("amax amin", "t", _extremum, kinds=dims_keep)
+    add("all any", "t", _truth, kinds=dims_keep)
     add("count_nonzero", "t", _count, dims="dims?")
-    add("vector_norm", "tf", _vector_norm, **dims_keep)
-    add("vector_norm_max vector_norm_min", "t", _vector_norm_extreme, **dims_keep)
+    add("vector_norm", "tf", _vector_norm, kinds=dims_keep)
+    add("vector_norm_max vector_norm_min", "t", _vector_norm_extreme, kinds=dims_keep)
     add("logsumexp", "t", _logsumexp, dims="dims", keepdim="bool")
-    add("prod", "t", _prod, **maybe_dim_keep)
-    add("argmax argmin", "t", _position, **maybe_dim_keep)
+    add("prod", "t", _prod, kinds=maybe_dim_keep)
+    add("argmax argmin", "t", _position, kinds=maybe_dim_keep)
     add("cumsum cumprod", "t", _scan, dim="index")
     add("cummax cummin", "t", _extreme_scan, outputs=("values", "indices"), dim="index")
     add("softmax log_softmax", "t", _softmax, dim="index")
-    add("max_dim min_dim", "t", _with_positions, outputs=("values", "indices"), **dim_keep)
+    add("max_dim min_dim", "t", _with_positions, outputs=("values", "indices"), kinds=dim_keep)
     add("median", "t", _median, cost=_selection_cost)
-    add("median_dim", "t", _with_positions, outputs=("values", "indices"), cost=_selection_cost, **dim_keep)
-    add("kthvalue", "ti", _kthvalue, outputs=("values", "indices"), cost=_selection_cost, **dim_keep)
+    add("median_dim", "t", _with_positions, outputs=("values", "indices"), cost=_selection_cost, kinds=dim_keep)
+    add("kthvalue", "ti", _kthvalue, outputs=("values", "indices"), cost=_selection_cost, kinds=dim_keep)
     topk = {"dim": "index", "largest": "bool", "sorted": "bool"}
-    add("topk", "ti", _topk, outputs=("values", "indices"), cost=_sort_cost, **topk)
+    add("topk", "ti", _topk, outputs=("values", "indices"), cost=_sort_cost, kinds=topk)
     sort = {"dim": "index", "descending": "bool", "stable": "bool"}
-    add("sort", "t", _sort, outputs=("values", "indices"), cost=_sort_cost, **sort)
-    add("quantile", "tf", _quantile, cost=_selection_cost, interpolation="interpolation", **maybe_dim_keep)
+    add("sort", "t", _sort, outputs=("values", "indices"), cost=_sort_cost, kinds=sort)
+    add("quantile", "tf", _quantile, cost=_selection_cost, interpolation="interpolation", kinds=maybe_dim_keep)
     add("cosine_similarity", "ttf", _cosine_similarity, dim="index")

@@ -47,10 +47,10 @@ def one_pass(inputs: Sequence[Any], attributes: Attributes, output: Spec) -> flo
 class Operation:
     """One entry of the allow-list.
 
-    ``operands`` has one letter per input: ``t`` tensor, ``x`` tensor or number, ``n`` number, ``i`` integer, ``f`` number
-    that is not a bool; a trailing ``*`` repeats the last letter. ``attributes`` maps each required attribute to its kind
-    (see ``ATTRIBUTE_KINDS``). ``rule(name, inputs, attributes)`` gives the output's Spec or raises a RecipeError. ``cost`` is in elementary
-    operations. ``outputs`` names the results of an operation that has several.
+    ``operands`` has one letter per input: ``t`` tensor, ``x`` tensor or number, ``n`` number, ``i`` integer, ``f``
+    number that is not a bool; a trailing ``*`` repeats the last letter. ``attributes`` maps each required attribute
+    to its kind (see ``ATTRIBUTE_KINDS``). ``rule(name, inputs, attributes)`` gives the output's Spec or raises a
+    RecipeError. ``cost`` is in elementary operations. ``outputs`` names the results of an operation that has several.
     """
 
     name: str
@@ -76,15 +76,17 @@ class Registry(dict[str, Operation]):
         commutative: bool = False,
         elementwise: bool = False,
         outputs: tuple[str, ...] = (),
+        kinds: Mapping[str, str] | None = None,
         **attributes: str,
     ) -> None:
-        """Registers every operation of the space-separated ``names`` with the same rule."""
-        if outputs:
-            attributes["output"] = "index"
+        """Registers every operation of the space-separated ``names`` with the same rule; ``kinds`` are more
+        attributes.
+        """
+        all_kinds = {**(kinds or {}), **attributes, **({"output": "index"} if outputs else {})}
         for name in names.split():
             if name in self:
                 raise ValueError(f"operation {name!r} is registered twice")
-            self[name] = Operation(name, operands, rule, attributes, cost, commutative, elementwise, outputs)
+            self[name] = Operation(name, operands, rule, all_kinds, cost, commutative, elementwise, outputs)
 
 
 def dtype_of(operand: Operand) -> str:

@@ -14,13 +14,16 @@ from evolve.plan.specs import DTYPES, MAX_DIMENSIONS, Operand, Spec, show
 from evolve.site import Site
 
 MAX_SEED = 2**63
+MAX_INPUTS_PER_NODE = 4
+MAX_MESSAGE_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
 class PlanLimits:
     """What a plan may ask for.
 
-    ``max_nodes_per_site`` and ``max_nodes`` (over the distinct templates) count operations and leaves;
+    ``max_nodes_per_site`` and ``max_nodes`` (over the distinct templates) count operations and leaves, which together
+    have at most four inputs per allowed node;
     ``max_constant_elements`` bounds each literal tensor. A result has at most ``intermediate_factor`` times the site's
     elements, all results alive at once ``live_factor`` times, and in both cases at least ``intermediate_floor``.
     ``max_work_per_site`` is in elementary operations of the cost rules (an SVD of a 4096 x 14336 matrix is 8e12).
@@ -75,6 +78,9 @@ def _check_sizes(plan: Plan, limits: PlanLimits) -> None:
         total += count
         if count > limits.max_nodes_per_site:
             raise InvalidPlan(f"template {index} has {count} nodes, at most {limits.max_nodes_per_site} are allowed")
+        edges = sum(len(node.inputs) for node in template.nodes)
+        if edges > MAX_INPUTS_PER_NODE * limits.max_nodes_per_site:
+            raise InvalidPlan(f"template {index}: its {count} nodes have {edges} inputs, too many")
     if total > limits.max_nodes:
         raise InvalidPlan(f"the plan has {total} nodes, at most {limits.max_nodes} are allowed")
     unused = set(range(len(plan.templates))) - {site.template for site in plan.sites}
@@ -84,7 +90,8 @@ def _check_sizes(plan: Plan, limits: PlanLimits) -> None:
         for node in template.nodes:
             if node.op == "constant" and len(_constant_data(node)) > limits.max_constant_elements:
                 raise InvalidPlan(
-                    f"a constant has {len(_constant_data(node))} elements, at most {limits.max_constant_elements} are allowed"
+                    f"a constant has {len(_constant_data(node))} elements, "
+                    f"at most {limits.max_constant_elements} are allowed"
                 )
 
 
@@ -95,21 +102,23 @@ def _check_sites(plan: Plan, sites: Sequence[Site]) -> None:
         if given.name != site.name:
             raise InvalidPlan(f"the plan has site {given.name!r} where the model has {site.name!r}")
         if given.shape != tuple(site.shape):
-            raise InvalidPlan(f"site {site.name!r}: shape {show(given.shape)} in the plan, {show(site.shape)} in the model")
+            raise InvalidPlan(
+                f"site {site.name!r}: shape {show(given.shape)} in the plan, {show(site.shape)} in the model"
+            )
 
 
 def _check_template(template: Template, donors: Sequence[str]) -> set[str]:
     """Checks what does not depend on the site; returns the donors of the leaves."""
-    used = set()
+    used: set[str] = set()
     for index, node in enumerate(template.nodes):
         if any(not 0 <= source < index for source in node.inputs):
             raise InvalidPlan(f"node {index} ({node.op}): inputs {list(node.inputs)} must be earlier nodes")
-        attributes = dict(node.attributes)
+        attributes: dict[str, Any] = dict(node.attributes)
         if node.op in OPERATIONS:
             try:
                 check_attributes(OPERATIONS[node.op], attributes)
             except CandidateError as error:
-                raise InvalidPlan(f"node {index}: {error}") from None
+                raise InvalidPlan(f"node {index}: {str(error)[:MAX_MESSAGE_CHARACTERS]}") from None
         elif node.op in _LEAVES:
             if node.inputs:
                 raise InvalidPlan(f"node {index} ({node.op}): a leaf has no inputs")
@@ -158,9 +167,9 @@ def _check_constant(attributes: Mapping[str, Any], where: str) -> None:
         raise InvalidPlan(f"{where}: a constant needs a dtype of {DTYPES}, a shape and a list of data")
     if math.prod(shape) != len(data):
         raise InvalidPlan(f"{where}: {len(data)} numbers for a constant of shape {show(shape)}")
-    wanted = {"float32": float, "int64": int, "bool": bool}[dtype]
+    wanted = {"float32": "float", "int64": "int", "bool": "bool"}[dtype]
     for item in data:
-        if type(item) is not wanted or (wanted is float and not math.isfinite(item)):
+        if type(item).__name__ != wanted or (wanted == "float" and not math.isfinite(item)):
             raise InvalidPlan(f"{where}: {item!r} in a {dtype} constant")
 
 
@@ -192,7 +201,7 @@ def _check_site(plan: Plan, site: SitePlan, limits: PlanLimits) -> None:
     """Infers every node of one site and adds up sizes and work."""
     where = f"site {site.name!r}"
     template = plan.templates[site.template]
-    slots = {dict(node.attributes)["slot"] for node in template.nodes if node.op == "value"}
+    slots = {_slot(node) for node in template.nodes if node.op == "value"}
     if slots != set(range(len(site.values))):
         raise InvalidPlan(f"{where}: {len(site.values)} values for the slots {sorted(slots)} of its template")
     elements = math.prod(site.shape)
@@ -212,7 +221,9 @@ def _check_site(plan: Plan, site: SitePlan, limits: PlanLimits) -> None:
                 work += OPERATIONS[node.op].cost(inputs, site_attributes(node, site.shape), operand)
         operands.append(operand)
     if work > limits.max_work_per_site:
-        raise InvalidPlan(f"{where}: {work:.2g} elementary operations, at most {limits.max_work_per_site:.2g} are allowed")
+        raise InvalidPlan(
+            f"{where}: {work:.2g} elementary operations, at most {limits.max_work_per_site:.2g} are allowed"
+        )
     result = operands[template.output]
     if result != Spec("float32", site.shape):
         found = f"a {result.dtype} tensor of shape {show(result.shape)}" if isinstance(result, Spec) else "a number"
@@ -221,6 +232,11 @@ def _check_site(plan: Plan, site: SitePlan, limits: PlanLimits) -> None:
     most_live = max(limits.intermediate_floor, elements) * limits.live_factor
     if live > most_live:
         raise InvalidPlan(f"{where}: {live} elements alive at once, at most {most_live} are allowed here")
+
+
+def _slot(node: Node) -> int:
+    slot: Any = dict(node.attributes)["slot"]
+    return int(slot)
 
 
 def site_attributes(node: Node, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -235,7 +251,7 @@ def _infer_node(node: Node, site: SitePlan, operands: Sequence[Operand], where: 
     if node.op == "donor":
         return Spec("float32", site.shape)
     if node.op == "value":
-        value = site.values[dict(node.attributes)["slot"]]  # type: ignore[index]
+        value = site.values[_slot(node)]
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidPlan(f"{where}: the value {value} is not finite")
         return value
@@ -247,7 +263,7 @@ def _infer_node(node: Node, site: SitePlan, operands: Sequence[Operand], where: 
     try:
         return infer(OPERATIONS[node.op], [operands[source] for source in node.inputs], attributes)
     except CandidateError as error:
-        raise InvalidPlan(f"{where}: {error}") from None
+        raise InvalidPlan(f"{where}: {str(error)[:MAX_MESSAGE_CHARACTERS]}") from None
 
 
 def _most_live(template: Template, operands: Sequence[Operand]) -> int:
@@ -278,7 +294,9 @@ def _check_stack(plan: Plan, sites: Sequence[Site], donors: Collection[str], lim
             used.add(entry.model)
         layers = donors.get(entry.model, own_layers) if isinstance(donors, Mapping) else own_layers
         if not 0 <= entry.layer < layers:
-            raise InvalidPlan(f"stack[{index}]: layer {entry.layer} of {entry.model!r}, which has layers 0..{layers - 1}")
+            raise InvalidPlan(
+                f"stack[{index}]: layer {entry.layer} of {entry.model!r}, which has layers 0..{layers - 1}"
+            )
         if not math.isfinite(entry.scale) or entry.scale == 0:
             raise InvalidPlan(f"stack[{index}]: scale {entry.scale} must be finite and not zero")
     return used

@@ -18,8 +18,8 @@ from evolve.site import Site
 def eager(program: str | ModuleType, site: Site, donors: Mapping[str, Tensor]) -> Tensor:
     """The merged parameter of one site, computed by the recipe itself: float32 of the site's shape.
 
-    ``program`` is a recipe's source or a loaded module; ``donors`` hold this site's tensors in any float dtype and are not
-    changed. Noise has the bits of the traced plan's. Raises the RecipeErrors of tracing where they apply.
+    ``program`` is a recipe's source or a loaded module; ``donors`` hold this site's tensors in any float dtype and
+    are not changed. Noise has the bits of the traced plan's. Raises the RecipeErrors of tracing where they apply.
     """
     mode = Eager()
     with repeatable(), seeding(mode.set_seed), mode, torch.no_grad():
@@ -31,6 +31,6 @@ def eager(program: str | ModuleType, site: Site, donors: Mapping[str, Tensor]) -
         random.seed(site.name)
         with blaming(f"site {site.name}", line_of_function(recipe.merge)):
             output = recipe.merge(RecipeSite.of(site), **recipe.select(given))
-            check_result(output, Tensor, site)
+            check_result(output, site)
     result: Tensor = output
     return result

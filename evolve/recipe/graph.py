@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from evolve.errors import InvalidPlan, RecipeError, ShapeMismatch
-from evolve.plan.operations import check_attributes, check_operands, infer, operation
+from evolve.plan.operations import check_attributes, infer, operation
 from evolve.plan.plan import Node, Template
 from evolve.plan.specs import INTEGER_LIMIT, MAX_DIMENSIONS, Operand, Operation, Spec, show
 from evolve.plan.validate import PlanLimits
@@ -34,7 +34,9 @@ def current() -> Graph:
 
 
 class Graph:
-    """Nodes of one site in the order of their making, hash-consed; ``seed`` and the count of draws make noise repeatable."""
+    """Nodes of one site in the order of their making, hash-consed; ``seed`` and the count of draws make noise
+    repeatable.
+    """
 
     __slots__ = ("_known", "_slots", "draws", "limits", "nodes", "seed", "site", "specs", "values")
 
@@ -64,10 +66,13 @@ class Graph:
         if tensor.numel() > self.limits.max_constant_elements:
             raise RecipeError(
                 f"a literal tensor of shape {show(tensor.shape)} has {tensor.numel()} elements, at most "
-                f"{self.limits.max_constant_elements} are allowed; build it with torch.full, torch.arange or torch.where"
+                f"{self.limits.max_constant_elements} are allowed; build it with torch.full, torch.arange or "
+                "torch.where"
             )
         if tensor.dtype not in TORCH_DTYPES:
-            raise RecipeError(f"a literal tensor of {tensor.dtype}; recipes compute in torch.float32, use dtype=torch.float32")
+            raise RecipeError(
+                f"a literal tensor of {tensor.dtype}; recipes compute in torch.float32, use dtype=torch.float32"
+            )
         if tensor.ndim > MAX_DIMENSIONS:
             raise ShapeMismatch(f"a literal tensor of {tensor.ndim} dimensions, at most {MAX_DIMENSIONS} are allowed")
         data = tuple(tensor.detach().reshape(-1).tolist())

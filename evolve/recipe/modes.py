@@ -23,14 +23,14 @@ MAX_LITERAL_ELEMENTS = 4096
 
 _RANDOM = {torch.rand, torch.randn}
 _RANDOM_LIKE = {
-    torch.rand_like, torch.randn_like, torch.bernoulli, torch.Tensor.bernoulli, torch.nn.functional.dropout, torch.dropout,
-}  # fmt: skip
+    torch.rand_like, torch.randn_like, torch.bernoulli, torch.Tensor.bernoulli, torch.nn.functional.dropout,
+    torch.dropout, }  # fmt: skip
 _GLOBAL_RANDOM = {
     getattr(owner, name)
     for owner, name in (
         (torch, "multinomial"), (torch.Tensor, "multinomial"), (torch, "poisson"), (torch.Tensor, "uniform_"),
-        (torch.Tensor, "normal_"), (torch.Tensor, "random_"), (torch.Tensor, "bernoulli_"), (torch.Tensor, "exponential_"),
-        (torch.Tensor, "cauchy_"), (torch.Tensor, "log_normal_"), (torch.Tensor, "geometric_"),
+        (torch.Tensor, "normal_"), (torch.Tensor, "random_"), (torch.Tensor, "bernoulli_"), (torch.Tensor,
+        "exponential_"), (torch.Tensor, "cauchy_"), (torch.Tensor, "log_normal_"), (torch.Tensor, "geometric_"),
     )
 }  # fmt: skip
 _REFUSED = {function for function, handler in FACTORIES.items() if handler.__qualname__.startswith("refuse_factory")}
@@ -50,7 +50,8 @@ def _check_random(func: Any) -> None:
     if func in _GLOBAL_RANDOM:
         name = getattr(func, "__name__", str(func))
         raise UnsupportedOperation(
-            f"{name} is not supported in a recipe; draw with torch.rand, torch.randn, torch.rand_like or torch.bernoulli"
+            f"{name} is not supported in a recipe; draw with torch.rand, torch.randn, torch.rand_like "
+            "or torch.bernoulli"
         )
 
 
@@ -109,7 +110,9 @@ class Eager(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        symbolic = any(map(_is_symbolic, (*args, *kwargs.values()))) or (func in FACTORIES and self.site_name is not None)
+        symbolic = any(map(_is_symbolic, (*args, *kwargs.values()))) or (
+            func in FACTORIES and self.site_name is not None
+        )
         result = self._call(_FUNCTIONAL.get(func, func) if symbolic else func, args, kwargs)
         if symbolic or func in _RANDOM_LIKE:
             mark_symbolic(result)
@@ -161,7 +164,9 @@ def _is_symbolic(value: Any) -> bool:
 
 
 def mark_symbolic(result: Any) -> None:
-    """Marks real tensors that tracing would have as symbols: donors, what factories make, and all computed from them."""
+    """Marks real tensors that tracing would have as symbols: donors, what factories make, and all computed from
+    them.
+    """
     if isinstance(result, (list, tuple)):
         for part in result:
             mark_symbolic(part)

@@ -51,9 +51,7 @@ class RecipeSite(Site):
     @classmethod
     def of(cls, site: Site) -> RecipeSite:
         """The same site with a torch.Size as its shape."""
-        return cls(
-            site.name, site.layer, site.depth, site.role, site.block, torch.Size(site.shape), site.kind
-        )
+        return cls(site.name, site.layer, site.depth, site.role, site.block, torch.Size(site.shape), site.kind)
 
 
 @contextmanager
@@ -118,7 +116,9 @@ def seeding(set_seed: Callable[[int], None]) -> Iterator[None]:
 def load(source: str) -> types.ModuleType:
     """Runs a recipe's module-level code; raises RecipeSyntaxError or RecipeError with the line."""
     if len(source) > MAX_SOURCE_CHARACTERS:
-        raise RecipeSyntaxError(f"the program has {len(source)} characters, at most {MAX_SOURCE_CHARACTERS} are allowed")
+        raise RecipeSyntaxError(
+            f"the program has {len(source)} characters, at most {MAX_SOURCE_CHARACTERS} are allowed"
+        )
     try:
         code = compile(source, FILENAME, "exec", dont_inherit=True)
     except SyntaxError as error:
@@ -153,7 +153,9 @@ class Recipe:
             raise _reserved("gather", names["gather"])
         merge = names.get("merge")
         if not callable(merge):
-            raise RecipeError("the program defines no merge(site, ...) function; add one that returns the merged tensor")
+            raise RecipeError(
+                "the program defines no merge(site, ...) function; add one that returns the merged tensor"
+            )
         stack = names.get("stack")
         if stack is not None and not isinstance(stack, types.FunctionType):
             stack = None
@@ -188,13 +190,17 @@ def _wanted(merge: Callable[..., Any], donors: Collection[str]) -> tuple[str, ..
     ):
         raise RecipeError("merge() takes no site; its first parameter must be `site`, then the donors", line=line)
     if parameters[0].name in donors:
-        raise RecipeError(f"merge()'s first parameter is the donor {parameters[0].name!r}; it must be `site`", line=line)
+        raise RecipeError(
+            f"merge()'s first parameter is the donor {parameters[0].name!r}; it must be `site`", line=line
+        )
     wanted: list[str] = []
     for parameter in parameters[1:]:
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             return None
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            raise RecipeError(f"merge(*{parameter.name}): donors are passed by name; write them out or use **", line=line)
+            raise RecipeError(
+                f"merge(*{parameter.name}): donors are passed by name; write them out or use **", line=line
+            )
         if parameter.name in donors:
             wanted.append(parameter.name)
         elif parameter.name in RESERVED:
@@ -204,6 +210,7 @@ def _wanted(merge: Callable[..., Any], donors: Collection[str]) -> tuple[str, ..
             hint = f"did you mean {near[0]!r}? " if near else ""
             listed = ", ".join(sorted(donors))
             raise RecipeError(
-                f"merge() asks for donor {parameter.name!r}, which does not exist; {hint}The donors are {listed}", line=line
+                f"merge() asks for donor {parameter.name!r}, which does not exist; {hint}The donors are {listed}",
+                line=line,
             )
     return tuple(wanted)

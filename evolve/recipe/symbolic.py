@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import torch
 
@@ -40,7 +40,9 @@ VALUE_ADVICE = {
 
 def depends_on_values(what: str, advice: str) -> NoReturn:
     """Raises ValueDependence: tensors have no values while a recipe is traced."""
-    raise ValueDependence(f"{what} needs the values of a tensor, which a recipe cannot see while it is traced; {advice}")
+    raise ValueDependence(
+        f"{what} needs the values of a tensor, which a recipe cannot see while it is traced; {advice}"
+    )
 
 
 def unsupported(name: str) -> NoReturn:
@@ -172,16 +174,18 @@ class Symbolic:
     def __hash__(self) -> int:
         return id(self)
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304  (never returns)
         depends_on_values("`if`, `and`, `or`, `not` or a comparison chain", "use torch.where(condition, a, b)")
 
     def __float__(self) -> float:
-        depends_on_values("float()", "keep it a tensor (0-dim tensors multiply and add like numbers; torch.stack joins them)")
+        depends_on_values(
+            "float()", "keep it a tensor (0-dim tensors multiply and add like numbers; torch.stack joins them)"
+        )
 
     def __int__(self) -> int:
         depends_on_values("int()", "use a Python number from site.shape, site.depth or a knob")
 
-    def __index__(self) -> int:
+    def __index__(self) -> int:  # noqa: PLE0305  (never returns)
         depends_on_values("an index or a count", "use a Python number from site.shape, site.depth or a knob")
 
     def __complex__(self) -> complex:
@@ -211,21 +215,24 @@ class Symbolic:
         return self
 
 
-def supports(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def supports(*names: str) -> Callable[[Handler], Handler]:
     """Registers a handler for torch callables and methods.
 
     ``"sum"`` stands for ``torch.sum`` and ``Tensor.sum``, ``"Tensor.view"`` for the method alone, a dotted name such as
     ``"linalg.svd"`` for the function alone.
     """
 
-    def register(handler: Callable[..., Any]) -> Callable[..., Any]:
+    def register(handler: Handler) -> Handler:
         if "<" in handler.__qualname__:
             # Python's own messages about wrong arguments print this name.
             handler.__name__ = handler.__qualname__ = names[0].rpartition(".")[2]
         for name in names:
             owner, _, attribute = name.rpartition(".")
             if owner != "Tensor":
-                function = torch
+                function: Any = torch
                 for part in name.split("."):
                     function = getattr(function, part, None)
                 if function is not None:

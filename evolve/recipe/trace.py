@@ -37,8 +37,8 @@ def trace(
 ) -> Traced:
     """The plan of a recipe for these sites; only shapes are computed, no tensor of a site's size is ever made.
 
-    Raises RecipeError (RecipeSyntaxError, UnsupportedOperation, ShapeMismatch, ValueDependence) or InvalidPlan for a plan
-    beyond the limits; ``.line`` is the line of the source.
+    Raises RecipeError (RecipeSyntaxError, UnsupportedOperation, ShapeMismatch, ValueDependence) or InvalidPlan for a
+    plan beyond the limits; ``.line`` is the line of the source.
     """
     limits = limits or PlanLimits()
     seed = _Seed()
@@ -95,22 +95,23 @@ def _checked(output: Any, graph: Graph) -> Symbolic:
     """merge()'s result as a symbol."""
     if isinstance(output, torch.Tensor):
         output = graph.constant(output)
-    check_result(output, Symbolic, graph.site)
+    check_result(output, graph.site)
     result: Symbolic = output
     if result._graph is not graph:
         raise RecipeError("merge() returned a tensor of another site")
     return result
 
 
-def check_result(output: Any, kind: type, site: Site) -> None:
+def check_result(output: Any, site: Site) -> None:
     """Raises unless merge() returned a float32 tensor of the site's shape."""
     if output is None:
         raise RecipeError("merge() returned None; return the merged tensor on every path")
-    if not isinstance(output, kind):
+    if not isinstance(output, (Symbolic, torch.Tensor)):
         raise RecipeError(f"merge() returned {type(output).__name__}; return a tensor of site.shape")
     if tuple(output.shape) != tuple(site.shape):
         raise ShapeMismatch(
-            f"merge() returned shape {show(output.shape)}, the site has {show(site.shape)}; return a tensor of site.shape"
+            f"merge() returned shape {show(output.shape)}, the site has {show(site.shape)}; return a tensor "
+            "of site.shape"
         )
     if output.dtype != torch.float32:
         raise RecipeError(f"merge() returned {output.dtype}; convert it with .float()")

@@ -22,7 +22,7 @@ workshop = _merge.workshop
 mix = _merge.mix
 _own_cache = _merge._own_cache
 
-EVALUATE = '''
+EVALUATE = """
 from evolve.evaluation import Evaluation
 
 
@@ -37,7 +37,7 @@ def evaluate(candidate):
         outcomes=[len(answer) / 10 for answer in answers],
         feedback=" | ".join(answers),
     )
-'''
+"""
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_the_tokens_are_those_of_transformers(workshop, name, monkeypatch):
 def test_rows_end_at_their_own_end_token_and_leave_the_batch(workshop, monkeypatch):
     model, tokenizer = workshop.model("llama", seed=3), workshop.tokenizer()
     # Several letters as end tokens make rows finish at many different steps.
-    model.generation_config.eos_token_id = [2, *range(8, 20)]
+    model.generation_config.eos_token_id = list(range(8, 20))
     prompts = [f"{number}+{number % 7}=" for number in range(40)]
     sizes = []
     forward = generation._Batch._forward
@@ -59,9 +59,7 @@ def test_stop_strings_cut_the_text_and_end_the_row(workshop, monkeypatch):
     model, tokenizer = workshop.model("llama", seed=3), workshop.tokenizer()
     steps = []
     forward = generation._Batch._forward
-    monkeypatch.setattr(
-        generation._Batch, "_forward", lambda batch, *rest: (steps.append(1), forward(batch, *rest))[1]
-    )
+    monkeypatch.setattr(generation._Batch, "_forward", lambda batch, *rest: (steps.append(1), forward(batch, *rest))[1])
     full = generate(model, tokenizer, PROMPTS, 60)
     whole = len(steps)
     marks = [text[3:5] for text in full if len(text) > 20]

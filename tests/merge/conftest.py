@@ -58,7 +58,7 @@ NAMES = ("llama", "mistral", "qwen2", "qwen3", "gemma2")
 def _tokenizer() -> PreTrainedTokenizerFast:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789 +-*/=.,?!():'\n_"
     tokens = ["<pad>", "<s>", "</s>", "<unk>", *letters]
-    tokens += [f"<extra{number}>" for number in range(VOCABULARY - len(tokens))]
+    tokens += [chr(0x3042 + number) for number in range(VOCABULARY - len(tokens))]
     inner = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     inner.decoder = decoders.Fuse()

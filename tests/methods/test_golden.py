@@ -44,7 +44,8 @@ def merged(case: str, parameter: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    "case", ["linear", "linear_unnormalized", "slerp", "task_arithmetic", "ties", "ties_lambda", "dare_linear_density_1"]
+    "case",
+    ["linear", "linear_unnormalized", "slerp", "task_arithmetic", "ties", "ties_lambda", "dare_linear_density_1"],
 )
 def test_equals_mergekit(case):
     golden = load_file(FOLDER / f"{case}.safetensors")

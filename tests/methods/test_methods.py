@@ -121,7 +121,9 @@ def merge(site, base, a):
     [(0.0, 0, 2.0), (0.22, 5, 1.5), (0.5, 10, 1.0), (0.87, 17, 1.5), (1.0, 20, 2.0), (0.5, None, 2.0)],
 )
 def test_layer_swap_by_depth(depth, layer, expected):
-    merged = methods.layer_swap(site(depth, layer), torch.ones(2), 2 * torch.ones(2), bottom=0.2, top=0.1, transition=0.05)
+    merged = methods.layer_swap(
+        site(depth, layer), torch.ones(2), 2 * torch.ones(2), bottom=0.2, top=0.1, transition=0.05
+    )
     assert merged.tolist() == [expected] * 2
 
 

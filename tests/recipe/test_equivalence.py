@@ -26,23 +26,73 @@ numbers = st.one_of(
     st.sampled_from(["0", "1", "2", "-1", "0.5", "1.0", "site.depth", "1 - site.depth", "1e-3"]),
     st.floats(-3, 3, allow_nan=False).map(repr),
 )
-UNARY = ["{}.abs()", "-{}", "torch.tanh({})", "{}.sign()", "torch.exp(-{}.abs())", "{}.square()", "torch.sigmoid({})",
-         "{}.relu()", "{}.round()", "{}.flip(0)", "{}.roll(1, -1)", "{}.cumsum(-1)", "{}.softmax(-1)", "{}.sort(-1).values",
-         "{}.flatten().reshape(site.shape)", "{}.T.T", "({}.T * 1.0).T", "{} * torch.rand_like({})", "{}.clone()",
-         "{}.clamp(-1, 1)", "torch.bernoulli({}.sigmoid())", "{}.masked_fill({} > 0, 0)", "torch.nn.functional.dropout({}, 0.3)"]  # fmt: skip
-REDUCE = ["{}.mean()", "{}.sum(-1, keepdim=True)", "{}.norm()", "{}.abs().max()", "{}.std(0, unbiased=False)",
-          "{}.abs().flatten().kthvalue(max(1, int(0.7 * {}.numel()))).values", "{}.abs().quantile(0.6)", "{}.median()",
-          "{}.amax(-1, keepdim=True)", "torch.linalg.vector_norm({}, dim=0)", "{}.T.sum()", "{}.logsumexp(0)",
-          "({} > 0).float().mean()", "{}.abs().topk(1, dim=-1).values", "{}.var(dim=-1, keepdim=True, correction=0)"]  # fmt: skip
-BINARY = ["({} + {})", "({} - {})", "({} * {})", "({} / ({}.abs() + 1))", "torch.maximum({}, {})", "torch.where({} > {}, 1.0, 0.5)",
-          "torch.lerp({}, {}, 0.3)", "torch.add({}, {}, alpha=0.7)", "torch.stack([{}, {}]).mean(0)",
-          "torch.stack([{}, {}]).max(0).values", "torch.cat([{}[:1], {}[1:]])", "torch.atan2({}, {})", "torch.hypot({}, {})"]  # fmt: skip
+UNARY = [
+    "{}.abs()",
+    "-{}",
+    "torch.tanh({})",
+    "{}.sign()",
+    "torch.exp(-{}.abs())",
+    "{}.square()",
+    "torch.sigmoid({})",
+    "{}.relu()",
+    "{}.round()",
+    "{}.flip(0)",
+    "{}.roll(1, -1)",
+    "{}.cumsum(-1)",
+    "{}.softmax(-1)",
+    "{}.sort(-1).values",
+    "{}.flatten().reshape(site.shape)",
+    "{}.T.T",
+    "({}.T * 1.0).T",
+    "{} * torch.rand_like({})",
+    "{}.clone()",
+    "{}.clamp(-1, 1)",
+    "torch.bernoulli({}.sigmoid())",
+    "{}.masked_fill({} > 0, 0)",
+    "torch.nn.functional.dropout({}, 0.3)",
+]
+REDUCE = [
+    "{}.mean()",
+    "{}.sum(-1, keepdim=True)",
+    "{}.norm()",
+    "{}.abs().max()",
+    "{}.std(0, unbiased=False)",
+    "{}.abs().flatten().kthvalue(max(1, int(0.7 * {}.numel()))).values",
+    "{}.abs().quantile(0.6)",
+    "{}.median()",
+    "{}.amax(-1, keepdim=True)",
+    "torch.linalg.vector_norm({}, dim=0)",
+    "{}.T.sum()",
+    "{}.logsumexp(0)",
+    "({} > 0).float().mean()",
+    "{}.abs().topk(1, dim=-1).values",
+    "{}.var(dim=-1, keepdim=True, correction=0)",
+]
+BINARY = [
+    "({} + {})",
+    "({} - {})",
+    "({} * {})",
+    "({} / ({}.abs() + 1))",
+    "torch.maximum({}, {})",
+    "torch.where({} > {}, 1.0, 0.5)",
+    "torch.lerp({}, {}, 0.3)",
+    "torch.add({}, {}, alpha=0.7)",
+    "torch.stack([{}, {}]).mean(0)",
+    "torch.stack([{}, {}]).max(0).values",
+    "torch.cat([{}[:1], {}[1:]])",
+    "torch.atan2({}, {})",
+    "torch.hypot({}, {})",
+]
 METHODS = [
-    "linear([{}, {}], [0.7, 0.4])", "task_arithmetic(base, [{}, {}], [0.5, site.depth])", "slerp({}, {}, 0.3)",
-    "ties(base, [{}, {}], [0.6, 0.5], density=[0.4, 0.7], normalize=False)", "ties(base, [{}, {}], density=0.5)",
-    "dare_linear(base, [{}, {}], density=0.4)", "dare_ties(base, [{}, {}], [0.4, 0.3], density=0.6, rescale='l1')",
+    "linear([{}, {}], [0.7, 0.4])",
+    "task_arithmetic(base, [{}, {}], [0.5, site.depth])",
+    "slerp({}, {}, 0.3)",
+    "ties(base, [{}, {}], [0.6, 0.5], density=[0.4, 0.7], normalize=False)",
+    "ties(base, [{}, {}], density=0.5)",
+    "dare_linear(base, [{}, {}], density=0.4)",
+    "dare_ties(base, [{}, {}], [0.4, 0.3], density=0.6, rescale='l1')",
     "layer_swap(site, {}, {})",
-]  # fmt: skip
+]
 
 
 def _extend(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -106,7 +156,7 @@ def merge(site, base, ja, math):
     kept = values * (torch.arange(values.shape[0]) < 3)
     q, r = torch.linalg.qr(math)
     e, v = torch.linalg.eigh(base.T @ base)
-    return base + (left * kept) @ right + q @ r - math + (v * e) @ v.T.mean() if False else (left * kept) @ right + q @ r + base @ v
+    return base @ ((v * e) @ v.T) + (left * kept) @ right + q @ r
 """
     check(source, (12, 8), torch.float32)
 

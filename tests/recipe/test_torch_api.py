@@ -13,13 +13,62 @@ from evolve.plan import elementwise
 
 SHAPES = [(6,), (4, 6), (3, 3), (1, 5), (5, 1), (1,), (2, 3, 4)]
 
-UNARY = f"{elementwise.FLOAT_UNARY} {elementwise.NUMERIC_UNARY} {elementwise.PREDICATES} frac sign square bitwise_not positive".split()
-BINARY = (
-    "add sub mul div floor_divide remainder fmod pow maximum minimum fmax fmin hypot logaddexp logaddexp2 atan2 copysign xlogy "
-    "eq ne lt le gt ge logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor"
-).split()
-OPERATORS = ["x + {}", "{} + x", "x - {}", "{} - x", "x * {}", "{} * x", "x / {}", "{} / x", "x ** {}", "{} ** x", "x // {}",
-             "{} // x", "x % {}", "{} % x", "x > {}", "{} < x", "x == {}", "x != {}", "x <= {}", "{} >= x"]  # fmt: skip
+UNARY = f"{elementwise.FLOAT_UNARY} {elementwise.NUMERIC_UNARY} {elementwise.PREDICATES}".split()
+UNARY += ["frac", "sign", "square", "bitwise_not", "positive"]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floor_divide",
+    "remainder",
+    "fmod",
+    "pow",
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+    "hypot",
+    "logaddexp",
+    "logaddexp2",
+    "atan2",
+    "copysign",
+    "xlogy",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+]
+OPERATORS = [
+    "x + {}",
+    "{} + x",
+    "x - {}",
+    "{} - x",
+    "x * {}",
+    "{} * x",
+    "x / {}",
+    "{} / x",
+    "x ** {}",
+    "{} ** x",
+    "x // {}",
+    "{} // x",
+    "x % {}",
+    "{} % x",
+    "x > {}",
+    "{} < x",
+    "x == {}",
+    "x != {}",
+    "x <= {}",
+    "{} >= x",
+]
 
 EXPRESSIONS = """
 x.sum() ; x.sum(0) ; x.sum(-1, keepdim=True) ; torch.sum(x, dim=(0,)) ; x.mean() ; x.mean(dim=-1) ; x.mean((0,), True)
@@ -81,13 +130,24 @@ x.size(0) * x ; x * x.numel() ; x / len(x) ; [row * 2 for row in x] ; x.shape[0]
 x.numel() * y ; torch.numel(x) * y ; x[:, x.argmax(0) * 0 - 1] ; x[x.argsort(0)[:1] - 1] ; x.is_floating_point() * y ; torch.special.expit(x) ; torch.special.erf(x) ; torch.absolute(x) ; torch.clip(x, 0.0, 1.0) ; F.threshold(x, 0.1, 0.0)
 """  # noqa: E501
 CASES = [case.strip() for line in EXPRESSIONS.strip().splitlines() for case in line.split(" ; ")]
-CASES += [f"torch.{name}({operand})" for name in UNARY for operand in ("x", "x > 0", "(x * 4).long()", "x.transpose(0, -1)")]
+CASES += [
+    f"torch.{name}({operand})" for name in UNARY for operand in ("x", "x > 0", "(x * 4).long()", "x.transpose(0, -1)")
+]
 CASES += [
     f"torch.{name}({left}, {right})"
     for name in BINARY
-    for left, right in (("x", "y"), ("x", "y > 0"), ("(x * 4).long()", "x"), ("x > 0", "y > 0"), ("x", "x[:1]"), ("x", "y.mean()"))
+    for left, right in (
+        ("x", "y"),
+        ("x", "y > 0"),
+        ("(x * 4).long()", "x"),
+        ("x > 0", "y > 0"),
+        ("x", "x[:1]"),
+        ("x", "y.mean()"),
+    )
 ]
-CASES += [pattern.format(number) for pattern in OPERATORS for number in ("2", "0.5", "-3", "y", "True", "torch.tensor(1.5)")]
+CASES += [
+    pattern.format(number) for pattern in OPERATORS for number in ("2", "0.5", "-3", "y", "True", "torch.tensor(1.5)")
+]
 CASES += [f"({pattern})".replace("x", "m").format("2").replace("m", "(x * 4).long()", 1) for pattern in OPERATORS[:10]]
 
 

@@ -87,10 +87,33 @@ def test_the_same_computation_has_one_digest(one, other):
     assert square(one) == square(other)
 
 
-DIFFERENT = ["ja", "math", "ja + math", "ja - math", "math - ja", "ja * 0.5", "ja * 0.25", "ja * 0.5 + 0.5", "ja + 0.0", "ja - -0.0",
-             "ja.sum() + base", "ja.sum(0) + base", "ja * torch.tensor(0.5)", "ja * torch.tensor(0.0)", "ja * torch.tensor(-0.0)",
-             "torch.rand_like(ja)", "torch.randn_like(ja)", "torch.rand_like(ja) + 0 * torch.rand_like(ja)",
-             "ja ** 2", "ja ** 3", "ja.maximum(math)", "ja.minimum(math)", "ja.flip(0)", "ja.roll(1, 0)", "ja.roll(2, 0)"]  # fmt: skip
+DIFFERENT = [
+    "ja",
+    "math",
+    "ja + math",
+    "ja - math",
+    "math - ja",
+    "ja * 0.5",
+    "ja * 0.25",
+    "ja * 0.5 + 0.5",
+    "ja + 0.0",
+    "ja - -0.0",
+    "ja.sum() + base",
+    "ja.sum(0) + base",
+    "ja * torch.tensor(0.5)",
+    "ja * torch.tensor(0.0)",
+    "ja * torch.tensor(-0.0)",
+    "torch.rand_like(ja)",
+    "torch.randn_like(ja)",
+    "torch.rand_like(ja) + 0 * torch.rand_like(ja)",
+    "ja ** 2",
+    "ja ** 3",
+    "ja.maximum(math)",
+    "ja.minimum(math)",
+    "ja.flip(0)",
+    "ja.roll(1, 0)",
+    "ja.roll(2, 0)",
+]
 
 
 def test_different_computations_have_different_digests():
@@ -186,7 +209,8 @@ def test_item_assignment_names_the_functional_forms():
 
 
 def test_errors_in_helpers_and_methods_point_at_the_recipe():
-    source = "from evolve.methods import ties\ndef helper(t):\n    return ties(t, [])\n\ndef merge(site, ja):\n    return helper(ja)\n"
+    source = "from evolve.methods import ties\ndef helper(t):\n    return ties(t, [])\n\n"
+    source += "def merge(site, ja):\n    return helper(ja)\n"
     error = failure(source)
     assert error.line == 3
     assert error.kind == "ValueError"
@@ -227,7 +251,9 @@ def test_tensors_do_not_leak_between_sites():
 
 
 def test_too_many_operations_are_stopped_early():
-    error = failure("def merge(site, ja):\n    while True:\n        ja = ja * 1.5 + 1\n", PlanLimits(max_nodes_per_site=100))
+    error = failure(
+        "def merge(site, ja):\n    while True:\n        ja = ja * 1.5 + 1\n", PlanLimits(max_nodes_per_site=100)
+    )
     assert isinstance(error, InvalidPlan)
     assert error.line == 3
 
@@ -298,7 +324,7 @@ def test_bad_stacks(body, text):
 
 def test_serve_speaks_plain_data():
     request = {
-        "source": "from evolve.recipe import knob\ndef merge(site, ja):\n    return ja * knob('a', 0.5, low=0, high=1)\n",
+        "source": "from evolve.recipe import knob as k\ndef merge(site, ja):\n    return ja * k('a', 0.5, low=0, high=1)\n",
         "sites": [site.to_dict() for site in SITES],
         "donors": {"base": {"layers": 2}, "ja": {"layers": 2}},
         "limits": {"max_nodes_per_site": 64},

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -136,6 +138,33 @@ def test_a_server_that_dies_during_a_call_takes_its_children_along(sandbox: Sand
         session.call({"sleep_s": 60}, timeout_s=20)
     wait_until_gone(session.first[0]["pid"])
     assert sandbox.run({})[0]["calls"] == 1
+
+
+def test_a_server_outlives_the_thread_that_started_it() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        sandbox = pool.submit(lambda: Sandbox("sandbox_entries:echo", path=[ENTRIES]).__enter__()).result()
+    with sandbox:
+        server = sandbox._server
+        sandbox.run({})
+        assert server is not None
+        assert sandbox._server is server
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_nothing_outlives_the_caller(end: str) -> None:
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from evolve.sandbox import Sandbox
+sandbox = Sandbox("sandbox_entries:echo", path=[{ENTRIES!r}])
+print(sandbox.session({{}}).first[0]["pid"], sandbox._server.pid, flush=True)
+{end}
+"""
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout
+    pids = [int(word) for word in output.split()]
+    assert len(pids) == 2
+    for pid in pids:
+        wait_until_gone(pid)
 
 
 def test_an_entry_that_cannot_be_loaded_is_a_sandbox_error() -> None:

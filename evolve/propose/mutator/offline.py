@@ -14,8 +14,13 @@ from evolve.propose.base import Patch, Proposal, ProposalRequest
 from evolve.propose.blocks import Block, find_blocks, replace_blocks
 from evolve.propose.mutator.draft import Draft, make_scope
 from evolve.propose.mutator.registry import Operator, operators_for
+from evolve.propose.mutator.surrogate import landscape
 
 ATTEMPTS = 12
+SCREENED = 6
+SCREENING_SHARE = 0.8
+"""Share of proposals that are the best of SCREENED children in the eyes of the surrogate, not the first."""
+
 MAX_LINES = 140
 MAX_COORDINATES = 64
 
@@ -40,18 +45,31 @@ def mutate(request: ProposalRequest) -> Proposal:
     trees = {index: tree for index, block in enumerate(blocks) if (tree := parse_block(block.text(source))) is not None}
     if not trees:
         raise PatchError("the offline mutator cannot parse the parent's EVOLVE-BLOCK; it is not valid Python")
-    for _ in range(ATTEMPTS):
-        index = _choose_block(trees, request, rng)
-        draft = Draft(trees[index], make_scope(source, blocks[index], request))
+    index = _choose_block(trees, request, rng)
+    draft = Draft(trees[index], make_scope(source, blocks[index], request))
+    children: list[Proposal] = []
+    wanted = SCREENED if rng.random() < SCREENING_SHARE else 1
+    for _ in range(ATTEMPTS + wanted):
         found = _mutated(draft, rng)
         if found is None:
             continue
         changed, text, operator = found
         child = replace_blocks(source, [_text(i, index, block, source, changed) for i, block in enumerate(blocks)])
-        if child != source and text and compiles(child):
-            patch = "cross" if operator.crosses else "diff"
-            return Proposal(child, text, patch, OfflineMutator.name)
-    raise PatchError(f"no operator of the offline mutator changed program {request.parent.id} in {ATTEMPTS} attempts")
+        if child != source and compiles(child):
+            children.append(Proposal(child, text, "cross" if operator.crosses else "diff", OfflineMutator.name))
+        if len(children) >= wanted:
+            break
+    if not children:
+        raise PatchError(f"no operator of the offline mutator changes program {request.parent.id}")
+    return _screened(children, request, draft, rng)
+
+
+def _screened(
+    children: list[Proposal], request: ProposalRequest, draft: Draft, rng: np.random.Generator
+) -> Proposal:
+    """The child that the scores of other programs speak for; the first where there are too few of them."""
+    ground = landscape(request, draft) if len(children) > 1 else None
+    return children[ground.best([child.source for child in children], rng) if ground is not None else 0]
 
 
 def _with_sound_parent(request: ProposalRequest) -> ProposalRequest:

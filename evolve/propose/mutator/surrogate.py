@@ -1,12 +1,16 @@
-"""Steps learned from scored programs: a Gaussian process over the knobs they share."""
+"""Steps and choices learned from the scored programs of the run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from evolve.propose.base import ProposalRequest
 from evolve.propose.mutator.draft import Draft
+from evolve.propose.mutator.effect import Effects, effects_for
+from evolve.propose.mutator.gaussian import Process
 from evolve.propose.mutator.literals import set_knobs
 from evolve.propose.mutator.perturb import Edit, random_step
 from evolve.propose.mutator.space import Space, Vector, describe, scored_points, space_of
@@ -14,79 +18,110 @@ from evolve.propose.mutator.space import Space, Vector, describe, scored_points,
 SMALLEST_SAMPLE = 4
 LARGEST_SAMPLE = 160
 CANDIDATES = 192
-_LENGTHS = (0.15, 0.3, 0.6, 1.2, 2.4)
-_NOISES = (0.02, 0.1, 0.3)
-_JITTER = 1e-8
+UPHILL = 48
+"""How many of the candidates start along the slope of the mean."""
+
+SPREAD = 0.7
+_DIFFERENCE = 0.02
 
 
-class Process:
-    """A Gaussian process with a squared-exponential kernel, fitted to points in the unit cube.
+@dataclass(frozen=True)
+class Landscape:
+    """Scores over effects of recipes, from programs of every structure."""
 
-    Length scale and noise are those of the largest marginal likelihood on a small grid. Scores are standardised; ones
-    far below the median are raised to it, since how badly a collapsed model fails says nothing about the rest.
-    """
+    effects: Effects
+    process: Process
+    here: Vector
 
-    def __init__(self, points: Vector, scores: Vector) -> None:
-        self.points = points
-        top, middle = float(scores.max()), float(np.median(scores))
-        clipped = np.maximum(scores, middle - 1.5 * max(top - middle, 1e-9))
-        self._targets = (clipped - clipped.mean()) / max(float(clipped.std()), 1e-9)
-        scale = np.sqrt(points.shape[1])
-        distances = _squared_distances(points, points)
-        fits = [self._fit(distances, length * scale, noise) for length in _LENGTHS for noise in _NOISES]
-        self._likelihood, self.length, self._cholesky, self._weights = max(fits, key=lambda fit: fit[0])
-
-    def _fit(self, distances: Vector, length: float, noise: float) -> tuple[float, float, Vector, Vector]:
-        kernel = np.exp(-0.5 * distances / length**2)
-        cholesky = np.asarray(np.linalg.cholesky(kernel + noise * np.eye(len(kernel))), dtype=np.float64)
-        weights = np.asarray(np.linalg.solve(cholesky.T, np.linalg.solve(cholesky, self._targets)))
-        likelihood = -0.5 * float(self._targets @ weights) - float(np.log(np.diag(cholesky)).sum())
-        return likelihood, length, cholesky, weights
-
-    def draw(self, candidates: Vector, rng: np.random.Generator) -> Vector:
-        """One function from the posterior, at the candidates (Thompson sampling)."""
-        cross = np.exp(-0.5 * _squared_distances(candidates, self.points) / self.length**2)
-        mean = cross @ self._weights
-        half = np.linalg.solve(self._cholesky, cross.T)
-        covariance = np.exp(-0.5 * _squared_distances(candidates, candidates) / self.length**2) - half.T @ half
-        values, vectors = np.linalg.eigh(covariance)
-        spread = vectors * np.sqrt(np.maximum(values, _JITTER))
-        return np.asarray(mean + spread @ rng.standard_normal(len(mean)))
+    def best(self, sources: Sequence[str], rng: np.random.Generator) -> int:
+        """Which of several children one plausible landscape likes best; the first where their effects are unknown."""
+        known = [(index, self.effects.of(source)) for index, source in enumerate(sources)]
+        usable = [(index, effect) for index, effect in known if effect is not None]
+        if len(usable) < len(known) or not usable:
+            return 0
+        drawn = self.process.draw(np.array([effect for _, effect in usable]), rng, SPREAD)
+        return usable[int(np.argmax(drawn))][0]
 
 
-def _squared_distances(a: Vector, b: Vector) -> Vector:
-    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    return np.asarray(np.maximum(squares, 0.0))
+def landscape(request: ProposalRequest, draft: Draft) -> Landscape | None:
+    """The landscape around the parent; None without enough scored programs whose effect is known."""
+    if request.kind != "merge" or request.parent.score is None:
+        return None
+    effects = effects_for(request.donors, request.roles, request.layers)
+    found = [(effects.of(parent.source), parent.score) for parent in (request.parent, *draft.scope.pool)]
+    usable = [(effect, score) for effect, score in found if effect is not None and score is not None]
+    if found[0][0] is None or len(usable) < SMALLEST_SAMPLE:
+        return None
+    points, scores = _nearest([effect for effect, _ in usable], [score for _, score in usable])
+    return Landscape(effects, Process(points, scores), found[0][0])
 
 
-def _candidates(space: Space, here: Vector, points: Vector, scores: Vector, rng: np.random.Generator) -> Vector:
-    """Steps from the parent and from the best points, and differences of good points."""
-    best = points[np.argsort(-scores, kind="stable")[: max(3, len(points) // 4)]]
-    found = []
+def learned_step(draft: Draft, rng: np.random.Generator) -> Edit | None:
+    """Knob values that one plausible function through the scores of other programs likes best."""
+    space = space_of(draft)
+    if not space.size:
+        return None
+    request = draft.scope.request
+    ground = landscape(request, draft)
+    chosen = _by_effect(space, request.parent.source, ground, rng) if ground is not None else None
+    if chosen is None:
+        chosen = _by_knobs(draft, space, rng)
+    if chosen is None:
+        return None
+    values = space.values(chosen)
+    text = describe("learned step", space, values)
+    return (draft.with_tree(set_knobs(draft.tree, values)), text) if text else None
+
+
+def _by_effect(space: Space, source: str, ground: Landscape, rng: np.random.Generator) -> Vector | None:
+    """The best of many steps, their effects extrapolated along the slopes of the parent's knobs."""
+    here, slopes = space.here(), []
+    for index in range(space.size):
+        moved = here.copy()
+        moved[index] += _DIFFERENCE if here[index] < 0.5 else -_DIFFERENCE
+        effect = ground.effects.with_knobs(source, space.values(moved))
+        if effect is None:
+            return None
+        slopes.append((effect - ground.here) / (moved[index] - here[index]))
+    jacobian = np.array(slopes)
+    uphill = jacobian @ ground.process.gradient(ground.here)
+    uphill /= max(float(np.abs(uphill).max()), 1e-12)
+    candidates = []
+    for index in range(CANDIDATES):
+        step = random_step(space, rng)
+        if index < UPHILL:
+            step = 0.5 * step + uphill * rng.exponential(0.1)
+        candidates.append(_folded(here + step))
+    points = np.array(candidates)
+    drawn = ground.process.draw(ground.here + (points - here) @ jacobian, rng, SPREAD)
+    return points[int(np.argmax(drawn))]
+
+
+def _by_knobs(draft: Draft, space: Space, rng: np.random.Generator) -> Vector | None:
+    """The same over the knobs themselves, from programs that have all of them."""
+    own = draft.scope.request.parent.score
+    points, scores = scored_points(space, draft.scope.pool)
+    if own is None or len(points) + 1 < SMALLEST_SAMPLE:
+        return None
+    here = space.here()
+    sample, targets = _nearest([here, *points], [own, *scores])
+    best = sample[np.argsort(-targets, kind="stable")[: max(3, len(sample) // 4)]]
+    candidates = []
     for index in range(CANDIDATES):
         start = here if index % 2 else best[rng.integers(len(best))]
         if index % 5 == 0 and len(best) > 1:
             first, second = rng.permutation(len(best))[:2]
             start = start + rng.uniform(0.2, 0.9) * (best[first] - best[second])
-        point = np.abs(start + random_step(space, rng)) % 2.0
-        found.append(np.where(point > 1.0, 2.0 - point, point))
-    return np.array(found)
+        candidates.append(_folded(start + random_step(space, rng)))
+    array = np.array(candidates)
+    drawn = Process(sample, targets, np.sqrt(space.size)).draw(array, rng, SPREAD)
+    return array[int(np.argmax(drawn))]
 
 
-def learned_step(draft: Draft, rng: np.random.Generator) -> Edit | None:
-    """Knob values that one plausible function through the scores of similar programs likes best."""
-    space = space_of(draft)
-    own = draft.scope.request.parent.score
-    points, scores = scored_points(space, draft.scope.pool)
-    if not space.size or own is None or len(points) + 1 < SMALLEST_SAMPLE:
-        return None
-    here = space.here()
-    sample, targets = _nearest([here, *points], [own, *scores])
-    candidates = _candidates(space, here, sample, targets, rng)
-    chosen = candidates[int(np.argmax(Process(sample, targets).draw(candidates, rng)))]
-    values = space.values(chosen)
-    text = describe("learned step", space, values)
-    return (draft.with_tree(set_knobs(draft.tree, values)), text) if text else None
+def _folded(point: Vector) -> Vector:
+    """A point mirrored back into the unit cube."""
+    point = np.abs(point) % 2.0
+    return np.where(point > 1.0, 2.0 - point, point)
 
 
 def _nearest(points: Sequence[Vector], scores: Sequence[float]) -> tuple[Vector, Vector]:

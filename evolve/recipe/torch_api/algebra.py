@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import string
-from collections import namedtuple
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from evolve.errors import ShapeMismatch
 from evolve.plan.specs import show
 from evolve.recipe.symbolic import Symbolic, supports
 from evolve.recipe.torch_api.arguments import emit, flag, results, symbol
 
-SVD = namedtuple("SVD", ("U", "S", "Vh"))
-QR = namedtuple("QR", ("Q", "R"))
-Eigen = namedtuple("Eigen", ("eigenvalues", "eigenvectors"))
+
+class SVD(NamedTuple):
+    """What torch.linalg.svd returns."""
+
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class OldSVD(NamedTuple):
+    """What torch.svd returns: V itself, not its transpose."""
+
+    U: Any
+    S: Any
+    V: Any
+
+
+class QR(NamedTuple):
+    """What torch.linalg.qr returns."""
+
+    Q: Any
+    R: Any
+
+
+class Eigen(NamedTuple):
+    """What torch.linalg.eigh returns."""
+
+    eigenvalues: Any
+    eigenvectors: Any
 
 
 @supports("matmul", "linalg.matmul", "Tensor.__matmul__")
@@ -65,7 +90,9 @@ def _renamed(equation: str) -> str:
     """The equation with its letters renamed in order of appearance, so that names do not matter."""
     names: dict[str, str] = {}
     fresh = (letter for letter in string.ascii_letters)
-    return "".join(names.setdefault(c, next(fresh)) if c.isalpha() and c not in names else names.get(c, c) for c in equation)
+    return "".join(
+        names.setdefault(c, next(fresh)) if c.isalpha() and c not in names else names.get(c, c) for c in equation
+    )
 
 
 @supports("linalg.svd")
@@ -75,9 +102,8 @@ def svd(A: Any, full_matrices: Any = True) -> Any:
 
 @supports("svd")
 def old_svd(input: Any, some: Any = True, compute_uv: Any = True) -> Any:
-    """``torch.svd`` returns V, not its transpose."""
     left, values, right = svd(input, not flag(some, "svd"))
-    return namedtuple("svd", ("U", "S", "V"))(left, values, right.mT)
+    return OldSVD(left, values, right.mT)
 
 
 @supports("linalg.qr")

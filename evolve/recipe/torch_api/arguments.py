@@ -31,18 +31,20 @@ def symbol(value: Any, where: str) -> Symbolic:
 def integer(value: Any, where: str) -> int:
     """A Python integer; symbols raise ValueDependence."""
     try:
-        return operator.index(value)
+        return int(operator.index(value))
     except TypeError:
-        raise RecipeError(f"{where}: needs an integer, not {value!r}; convert it with int()", kind="TypeError") from None
+        raise RecipeError(
+            f"{where}: needs an integer, not {value!r}; convert it with int()", kind="TypeError"
+        ) from None
 
 
 def dimension(dim: Any, tensor: Symbolic, where: str, extra: int = 0) -> int:
     """A dimension counted from the front; a tensor without dimensions counts as having one."""
-    dim = integer(dim, where)
+    position = integer(dim, where)
     count = max(len(tensor._spec.shape) + extra, 1)
-    if not -count <= dim < count:
-        raise ShapeMismatch(f"{where}: dimension {dim} does not exist in shape {show(tensor._spec.shape)}")
-    return dim % count
+    if not -count <= position < count:
+        raise ShapeMismatch(f"{where}: dimension {position} does not exist in shape {show(tensor._spec.shape)}")
+    return position % count
 
 
 def dimensions(dim: Any, tensor: Symbolic, where: str) -> tuple[int, ...] | None:

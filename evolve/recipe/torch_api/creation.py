@@ -11,7 +11,7 @@ from evolve.errors import RecipeError, UnsupportedOperation
 from evolve.plan.layout import arange_length
 from evolve.plan.specs import dtype_of
 from evolve.recipe.graph import TORCH_DTYPES, current, plain_number
-from evolve.recipe.symbolic import Symbolic, depends_on_values, supports
+from evolve.recipe.symbolic import Handler, Symbolic, depends_on_values, supports
 from evolve.recipe.torch_api.arguments import emit, integer, integers, own_or, symbol
 
 FACTORIES: dict[Any, Callable[..., Any]] = {}
@@ -20,10 +20,10 @@ FACTORIES: dict[Any, Callable[..., Any]] = {}
 IGNORED = {"device", "requires_grad", "layout", "pin_memory", "memory_format"}
 
 
-def factory(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def factory(*names: str) -> Callable[[Handler], Handler]:
     """Registers a handler for functions of torch that take no tensor."""
 
-    def register(handler: Callable[..., Any]) -> Callable[..., Any]:
+    def register(handler: Handler) -> Handler:
         for name in names:
             FACTORIES[getattr(torch, name)] = handler
         return handler
@@ -36,7 +36,9 @@ def _dtype(options: dict[str, Any], default: str | None, where: str) -> str | No
     dtype = options.pop("dtype", None)
     for name in options:
         if name == "generator":
-            raise UnsupportedOperation(f"{where}: generators are not supported; use torch.manual_seed, noise is seeded per site")
+            raise UnsupportedOperation(
+                f"{where}: generators are not supported; use torch.manual_seed, noise is seeded per site"
+            )
         if name not in IGNORED:
             raise RecipeError(f"{where}: unknown argument {name!r}", kind="TypeError")
     if dtype is None:
@@ -95,8 +97,12 @@ def linspace(start: Any, end: Any, steps: Any, **options: Any) -> Symbolic:
 
 @factory("arange")
 def arange(*bounds: Any, **options: Any) -> Symbolic:
-    named = {"start": 0, "step": 1, **{name: options.pop(name) for name in ("start", "end", "step") if name in options}}
-    order = ("end",) if len(bounds) == 1 else ("start", "end", "step")
+    named: dict[str, Any] = {
+        "start": 0,
+        "step": 1,
+        **{name: options.pop(name) for name in ("start", "end", "step") if name in options},
+    }
+    order = ["end"] if len(bounds) == 1 else ["start", "end", "step"]
     named.update(zip(order, bounds, strict=False))
     if "end" not in named:
         raise RecipeError("arange: give the end")
@@ -172,7 +178,9 @@ def full_like(input: Any, fill_value: Any, **options: Any) -> Symbolic:
 
 supports("Tensor.new_zeros")(lambda self, *size, **options: zeros(*size, **{"dtype": self.dtype, **options}))
 supports("Tensor.new_ones")(lambda self, *size, **options: ones(*size, **{"dtype": self.dtype, **options}))
-supports("Tensor.new_full")(lambda self, size, fill_value, **options: full(size, fill_value, **{"dtype": self.dtype, **options}))
+supports("Tensor.new_full")(
+    lambda self, size, fill_value, **options: full(size, fill_value, **{"dtype": self.dtype, **options})
+)
 supports("Tensor.new_tensor")(lambda self, data, **options: symbol(torch.tensor(data, dtype=self.dtype), "new_tensor"))
 
 
@@ -199,8 +207,6 @@ for _name, _advice in {
 
 def literal(data: Any, *args: Any, **options: Any) -> Any:
     """``torch.tensor`` of symbols: their values do not exist, so they can only be stacked."""
-    if isinstance(data, Symbolic):
-        return data
-    depends_on_values("torch.tensor([...]) of tensors", "join them with torch.stack")
-
-
+    if not isinstance(data, Symbolic):
+        depends_on_values("torch.tensor([...]) of tensors", "join them with torch.stack")
+    return data

@@ -75,7 +75,9 @@ def _register_plain() -> None:
         supports(f"nn.functional.{name}")(_unary(name))
     for name in ("relu", "silu"):
         supports(f"nn.functional.{name}")(_activation(name))
-    binary = "maximum minimum fmax fmin hypot logaddexp logaddexp2 atan2 copysign xlogy floor_divide remainder fmod pow mul"
+    binary = (
+        "maximum minimum fmax fmin hypot logaddexp logaddexp2 atan2 copysign xlogy floor_divide remainder fmod pow mul"
+    )
     for name in f"{binary} logical_and logical_or logical_xor".split():
         supports(name, *_ALIASES.get(name, ()))(_binary(name))
 
@@ -151,7 +153,9 @@ def _bits(bitwise: str, logical: str) -> Callable[..., Symbolic]:
 
 
 for _word in ("and", "or", "xor"):
-    supports(f"bitwise_{_word}", f"Tensor.__{_word}__", f"Tensor.__r{_word}__")(_bits(f"bitwise_{_word}", f"logical_{_word}"))
+    supports(f"bitwise_{_word}", f"Tensor.__{_word}__", f"Tensor.__r{_word}__")(
+        _bits(f"bitwise_{_word}", f"logical_{_word}")
+    )
 
 
 @supports("bitwise_not", "Tensor.__invert__")
@@ -182,7 +186,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Symbolic:
     return emit("where", symbol(condition, "where"), input, other)
 
 
-def where_method(input: Any, condition: Any, other: Any) -> Symbolic:
+def where_method(input: Any, condition: Any, other: Any) -> Any:
     """``x.where(condition, y)`` keeps x where the condition holds."""
     return where(condition, input, other)
 
@@ -247,7 +251,11 @@ def cast(input: Any, dtype: torch.dtype, where: str = "to") -> Symbolic:
     tensor = symbol(input, where)
     names = {torch.float32: "float32", torch.int64: "int64", torch.bool: "bool"}
     if dtype not in names:
-        hint = "recipes compute in torch.float32 and the result is rounded once" if dtype.is_floating_point else "use .long()"
+        hint = (
+            "recipes compute in torch.float32 and the result is rounded once"
+            if dtype.is_floating_point
+            else "use .long()"
+        )
         raise RecipeError(f"{where}: {dtype} is not available; {hint}")
     return tensor if names[dtype] == tensor._spec.dtype else emit("cast", tensor, dtype=names[dtype])
 

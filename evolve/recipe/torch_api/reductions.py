@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -22,7 +21,19 @@ from evolve.recipe.torch_api.arguments import (
     symbol,
 )
 
-Positions = namedtuple("Positions", ("values", "indices"))
+
+class Positions(NamedTuple):
+    """Values and where they are."""
+
+    values: Any
+    indices: Any
+
+
+class Extremes(NamedTuple):
+    """What torch.aminmax returns."""
+
+    min: Any
+    max: Any
 
 
 def _over_dims(name: str) -> Callable[..., Symbolic]:
@@ -77,12 +88,18 @@ supports("min")(_max_or_min("min", "minimum", "amin"))
 def aminmax(input: Any, *, dim: Any = None, keepdim: bool = False) -> Any:
     tensor = symbol(input, "aminmax")
     attributes = {"dims": dimensions(dim, tensor, "aminmax"), "keepdim": flag(keepdim, "aminmax")}
-    return namedtuple("aminmax", ("min", "max"))(emit("amin", tensor, **attributes), emit("amax", tensor, **attributes))
+    return Extremes(emit("amin", tensor, **attributes), emit("amax", tensor, **attributes))
 
 
 def _spread(name: str) -> Callable[..., Symbolic]:
     def handler(
-        input: Any, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None, axis: Any = None
+        input: Any,
+        dim: Any = None,
+        unbiased: Any = None,
+        keepdim: Any = False,
+        *,
+        correction: Any = None,
+        axis: Any = None,
     ) -> Symbolic:
         tensor = symbol(input, name)
         if isinstance(dim, bool):
@@ -155,7 +172,9 @@ supports("linalg.matrix_norm")(matrix_norm)
 
 
 @supports("norm")
-def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: Any = False, dtype: Any = None, out: Any = None) -> Symbolic:
+def norm(
+    input: Any, p: Any = "fro", dim: Any = None, keepdim: Any = False, dtype: Any = None, out: Any = None
+) -> Symbolic:
     if p == "nuc":
         return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
     return vector_norm(input, 2.0 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
@@ -271,11 +290,13 @@ def msort(input: Any) -> Any:
 
 
 @supports("quantile")
-def quantile(input: Any, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: str = "linear") -> Symbolic:
+def quantile(input: Any, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: str = "linear") -> Any:
     tensor = symbol(input, "quantile")
     chosen = None if dim is None else dimension(dim, tensor, "quantile")
     attributes = {"dim": chosen, "keepdim": flag(keepdim, "quantile"), "interpolation": interpolation}
-    return quantiles(q, lambda one: emit("quantile", tensor, one, **attributes), lambda parts: emit("stack", *parts, dim=0))
+    return quantiles(
+        q, lambda one: emit("quantile", tensor, one, **attributes), lambda parts: emit("stack", *parts, dim=0)
+    )
 
 
 def quantiles(q: Any, one: Callable[[float], Any], stack: Callable[[list[Any]], Any]) -> Any:

@@ -1,0 +1,227 @@
+"""What a recipe does, as numbers that programs of any structure share: how much of each donor goes into each site."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+
+from evolve.propose.mutator.interpreter import Interpreter, Unsupported
+from evolve.propose.mutator.space import Vector
+
+PLACES = 6
+"""Most layers at which a recipe is looked at."""
+
+_BLOCK_OF_ROLE = {"embed": "embedding", "head": "head"}
+_SHARES = {"attention": 1.0, "mlp": 1.3, "norm": 0.3, "embedding": 2.0, "head": 2.0}
+"""How much a site of each block counts in distances: norms hold few numbers, embedding and head occur once."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site as the evaluator sees it."""
+
+    role: str
+    block: str
+    layer: int | None
+    depth: float
+    name: str = "weight"
+    kind: str = "weight"
+    shape: tuple[int, ...] = (64, 64)
+    readable: ClassVar[tuple[str, ...]] = ("role", "block", "layer", "depth", "name", "kind")
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A weighted sum of donors, with the share of entries that its methods drop and of signs that they elect."""
+
+    amounts: Vector
+    dropped: float = 0.0
+    elected: float = 0.0
+
+    def _joined(self, other: Mix, amounts: Vector) -> Mix:
+        return Mix(amounts, max(self.dropped, other.dropped), max(self.elected, other.elected))
+
+    def __add__(self, other: object) -> Mix:
+        if isinstance(other, Mix):
+            return self._joined(other, self.amounts + other.amounts)
+        raise Unsupported("sum of tensor and number")
+
+    __radd__ = __add__
+
+    def __sub__(self, other: object) -> Mix:
+        return self + (-other) if isinstance(other, Mix) else self + other
+
+    def __neg__(self) -> Mix:
+        return self * -1.0
+
+    def __mul__(self, factor: object) -> Mix:
+        if isinstance(factor, (int, float)):
+            return replace(self, amounts=self.amounts * float(factor))
+        raise Unsupported("product of tensors")
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: object) -> Mix:
+        if isinstance(divisor, (int, float)) and divisor != 0:
+            return self * (1.0 / divisor)
+        raise Unsupported("division")
+
+
+def _factors(weights: Any, count: int) -> list[float]:
+    if weights is None:
+        return [1.0] * count
+    return [float(weights)] * count if isinstance(weights, (int, float)) else [float(item) for item in weights]
+
+
+def _sum(tensors: Sequence[Mix], weights: Sequence[float]) -> Mix:
+    total = tensors[0] * weights[0]
+    for tensor, weight in zip(tensors[1:], weights[1:], strict=True):
+        total = total + tensor * weight
+    return total
+
+
+def linear(tensors: Sequence[Mix], weights: Any = None, normalize: bool = True) -> Mix:
+    """As evolve.methods.linear, on mixes."""
+    factors = _factors(weights, len(tensors))
+    return _sum(tensors, factors) / (sum(factors) if normalize else 1.0)
+
+
+def _deltas(base: Mix, tensors: Sequence[Mix], factors: Sequence[float], scale: float) -> Mix:
+    return base + _sum([tensor - base for tensor in tensors], factors) * scale
+
+
+def task_arithmetic(base: Mix, tensors: Sequence[Mix], weights: Any = None, scale: float = 1.0) -> Mix:
+    """As evolve.methods.task_arithmetic, on mixes."""
+    return _deltas(base, tensors, _factors(weights, len(tensors)), scale)
+
+
+def _sparse(default: float, elects: bool, averages: bool) -> Callable[..., Mix]:
+    """A method that drops entries, elects signs, or both; the mix is that of its weights alone."""
+
+    def method(
+        base: Mix, tensors: Sequence[Mix], weights: Any = None, density: Any = default, rescale: Any = True,
+        scale: float = 1.0, normalize: bool = averages,
+    ) -> Mix:  # fmt: skip
+        factors = _factors(weights, len(tensors))
+        divisor = (sum(abs(factor) for factor in factors) or 1.0) if normalize and elects else 1.0
+        merged = _deltas(base, tensors, factors, scale / divisor)
+        kept = float(np.mean(_factors(density, len(tensors))))
+        return replace(merged, dropped=1.0 - min(kept, 1.0), elected=float(elects))
+
+    return method
+
+
+def slerp(a: Mix, b: Mix, t: float) -> Mix:
+    """The linear interpolation that slerp is close to for similar donors."""
+    return a * (1.0 - t) + b * t
+
+
+def layer_swap(
+    site: Place, inner: Mix, outer: Mix, bottom: float = 0.2, top: float = 0.1, transition: float = 0.05
+) -> Mix:
+    """As evolve.methods.layer_swap, on mixes."""
+    if site.layer is None or site.depth < bottom or site.depth > 1 - top:
+        return outer
+    edge = site.depth < bottom + transition or site.depth > 1 - top - transition
+    return slerp(inner, outer, 0.5) if edge else inner
+
+
+METHODS: Mapping[str, Callable[..., Any]] = {
+    "linear": linear,
+    "task_arithmetic": task_arithmetic,
+    "slerp": slerp,
+    "layer_swap": layer_swap,
+    "ties": _sparse(0.2, elects=True, averages=True),
+    "dare_linear": _sparse(0.5, elects=False, averages=False),
+    "dare_ties": _sparse(0.5, elects=True, averages=False),
+}
+
+
+@lru_cache(maxsize=16)
+def places(roles: tuple[str, ...], layers: int) -> tuple[Place, ...]:
+    """The sites at which recipes are compared: every role, in at most PLACES layers."""
+    numbers = sorted({round(i * (layers - 1) / max(PLACES - 1, 1)) for i in range(PLACES)}) if layers > 0 else []
+    found = []
+    for role in roles:
+        block = _BLOCK_OF_ROLE.get(role, "norm" if "norm" in role else "attention" if role[1:2] == "_" else "mlp")
+        if role in ("embed", "head", "final_norm"):
+            found.append(Place(role, block, None, 0.0 if role == "embed" else 1.0))
+        else:
+            found += [Place(role, block, n, n / max(layers - 1, 1)) for n in numbers]
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _tree(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+class Effects:
+    """Effects of recipes over the same donors and sites, remembered by source."""
+
+    def __init__(self, donors: tuple[str, ...], roles: tuple[str, ...], layers: int) -> None:
+        self._donors = donors
+        self._places = places(roles, layers)
+        shares = np.array([_SHARES.get(place.block, 1.0) for place in self._places])
+        self._scales = np.sqrt(shares / max(float(shares.sum()), 1e-9))
+        self._known: dict[str, Vector | None] = {}
+
+    def of(self, source: str) -> Vector | None:
+        """A recipe's effect, None for code beyond the evaluator.
+
+        Entries: for each site the amount of each donor (base excluded), scaled so that squared distances are means over
+        the model, then what methods drop and elect.
+        """
+        if source not in self._known:
+            if len(self._known) > 4096:
+                self._known.clear()
+            self._known[source] = self.with_knobs(source, {})
+        return self._known[source]
+
+    def with_knobs(self, source: str, values: Mapping[str, Sequence[float]]) -> Vector | None:
+        """The effect of a recipe with other knob values."""
+        tree = _tree(source)
+        if tree is None or not self._places:
+            return None
+
+        def knob(name: str, value: Any, *, low: float, high: float) -> Any:
+            new = values.get(name)
+            return value if new is None else (list(new) if isinstance(value, list) else new[0])
+
+        try:
+            return self._run(Interpreter(tree, {**METHODS, "knob": knob}))
+        except (Unsupported, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError):
+            return None
+
+    def _run(self, program: Interpreter) -> Vector:
+        names = program.parameters("merge")
+        units = np.eye(len(self._donors))
+        donors = {donor: Mix(units[index]) for index, donor in enumerate(self._donors)}
+        given = {name: donors[name] for name in names[1:]}
+        keep = [index for index, donor in enumerate(self._donors) if donor != "base"]
+        rows, drops = [], []
+        for place, scale in zip(self._places, self._scales, strict=True):
+            mix = program.call("merge", {names[0]: place, **given})
+            if not isinstance(mix, Mix):
+                raise Unsupported("merge returns no mix")
+            rows.append(mix.amounts[keep] * scale)
+            drops.append((0.5 * mix.dropped * scale, 0.3 * mix.elected * scale))
+        effect = np.concatenate([np.ravel(rows), np.ravel(drops)])
+        if not math.isfinite(float(effect.sum())):
+            raise Unsupported("not finite")
+        return effect
+
+
+@lru_cache(maxsize=16)
+def effects_for(donors: tuple[str, ...], roles: tuple[str, ...], layers: int) -> Effects:
+    """The shared memory of effects for a problem."""
+    return Effects(donors, roles, layers)

@@ -1,0 +1,59 @@
+"""A Gaussian process over points and scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evolve.propose.mutator.space import Vector
+
+_LENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6)
+_NOISES = (0.02, 0.1, 0.3)
+_JITTER = 1e-8
+
+
+class Process:
+    """A Gaussian process with a squared-exponential kernel.
+
+    ``points`` is (n, d), ``scores`` (n,). Length scale (in multiples of ``scale``) and noise are those of the largest
+    marginal likelihood on a small grid. Scores are standardised; ones far below the median are raised to it, since how badly
+    a collapsed model fails says nothing about the rest. Source: Rasmussen and Williams 2006, algorithm 2.1.
+    """
+
+    def __init__(self, points: Vector, scores: Vector, scale: float = 1.0) -> None:
+        self.points = points
+        top, middle = float(scores.max()), float(np.median(scores))
+        clipped = np.maximum(scores, middle - 1.5 * max(top - middle, 1e-9))
+        self._targets = (clipped - clipped.mean()) / max(float(clipped.std()), 1e-9)
+        distances = squared_distances(points, points)
+        fits = [self._fit(distances, length * scale, noise) for length in _LENGTHS for noise in _NOISES]
+        self._likelihood, self.length, self._cholesky, self._weights = max(fits, key=lambda fit: fit[0])
+
+    def _fit(self, distances: Vector, length: float, noise: float) -> tuple[float, float, Vector, Vector]:
+        kernel = np.exp(-0.5 * distances / length**2)
+        cholesky = np.asarray(np.linalg.cholesky(kernel + noise * np.eye(len(kernel))), dtype=np.float64)
+        weights = np.asarray(np.linalg.solve(cholesky.T, np.linalg.solve(cholesky, self._targets)), dtype=np.float64)
+        likelihood = -0.5 * float(self._targets @ weights) - float(np.log(np.diag(cholesky)).sum())
+        return likelihood, length, cholesky, weights
+
+    def _kernel(self, left: Vector, right: Vector) -> Vector:
+        return np.asarray(np.exp(-0.5 * squared_distances(left, right) / self.length**2))
+
+    def gradient(self, point: Vector) -> Vector:
+        """The slope of the mean at a point, (d,)."""
+        pull = self._kernel(point[None], self.points)[0] * self._weights
+        return np.asarray(pull @ (self.points - point) / self.length**2)
+
+    def draw(self, candidates: Vector, rng: np.random.Generator, spread: float = 1.0) -> Vector:
+        """One function from the posterior at the candidates (m, d); ``spread`` scales its departure from the mean."""
+        cross = self._kernel(candidates, self.points)
+        half = np.linalg.solve(self._cholesky, cross.T)
+        covariance = self._kernel(candidates, candidates) - half.T @ half
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(values, _JITTER))
+        return np.asarray(cross @ self._weights + spread * (root @ rng.standard_normal(len(candidates))))
+
+
+def squared_distances(a: Vector, b: Vector) -> Vector:
+    """Squared Euclidean distances between the rows of two matrices."""
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.asarray(np.maximum(squares, 0.0))
