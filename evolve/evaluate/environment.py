@@ -68,12 +68,17 @@ def workers(setup: Mapping[str, Any]) -> int:
     if where != ["cpu"]:
         return len(where)
     cores = len(os.sched_getaffinity(0)) // max(1, int(setup.get("threads", 1)))
-    need = 2 * sum(_weight_bytes(Path(path)) for path in setup.get("donors", {}).values()) + _WORKER_BYTES
+    need = 2 * sum(_weight_bytes(str(source)) for source in setup.get("donors", {}).values()) + _WORKER_BYTES
     return max(1, min(cores, available_bytes() // need))
 
 
-def _weight_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder.is_dir() else 0
+def _weight_bytes(source: str) -> int:
+    """Size of a donor's weights, given by folder or hub id; 0 for one that is not on this machine."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    snapshots = Path(HF_HUB_CACHE) / f"models--{source.split('@')[0].replace('/', '--')}" / "snapshots"
+    folders = [Path(source)] if Path(source).is_dir() else list(snapshots.glob("*"))
+    return max((sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in folders), default=0)
 
 
 def available_bytes() -> int:

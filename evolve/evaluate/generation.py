@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 _CPU_ROWS = 128
 _GPU_ROWS = 512
 # Tokens of prompts read in one forward pass: enough to fill the machine, few enough for activations to stay small.
-_CPU_PREFILL_TOKENS = 1024
+_CPU_PREFILL_TOKENS = 512
 _GPU_PREFILL_TOKENS = 16384
 _GPU_MEMORY_SHARE = 0.8
 # Rows are dropped when this share has finished: dropping copies the keys and values of the others once.

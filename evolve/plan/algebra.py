@@ -42,6 +42,11 @@ def _outer(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     return Spec(left.dtype, (left.shape[0], right.shape[0]))
 
 
+def _trace(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
+    need_dimensions(name, inputs[0], 2, 2)
+    return Spec("float32" if inputs[0].dtype == "float32" else "int64", ())
+
+
 def einsum_terms(equation: str, count: int) -> tuple[list[str], str]:
     """Input and output letters of an explicit einsum equation of one or two operands, without an ellipsis."""
     left, arrow, output = equation.partition("->")
@@ -173,6 +178,7 @@ def register(registry: Registry) -> None:
     costly = _decomposition_cost
     add("matmul", "tt", _matmul, cost=_matmul_cost)
     add("outer", "tt", _outer)
+    add("trace", "t", _trace)
     add("einsum", "t*", _einsum, cost=_einsum_cost, equation="equation")
     add("svd", "t", _svd, outputs=("U", "S", "Vh"), cost=costly, full_matrices="bool")
     add("svdvals", "t", _svdvals, cost=costly)

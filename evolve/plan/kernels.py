@@ -26,7 +26,7 @@ _PLAIN_NAMES = """
     erf erfc erfinv lgamma digamma reciprocal sinc abs neg ceil floor round trunc relu frac sign square isnan isinf
     isfinite signbit logical_not bitwise_not nan_to_num maximum minimum fmax fmin hypot logaddexp logaddexp2 atan2
     copysign xlogy fmod lt le gt ge logical_and logical_or logical_xor where clamp clamp_min clamp_max lerp masked_fill
-    median flatten matmul outer det
+    median flatten clone trace matmul outer det
 """
 
 _OPERATORS = {
@@ -211,6 +211,7 @@ KERNELS.update(
         "topk": _topk,
         "quantile": _quantile,
         "cosine_similarity": lambda x, a, d: F.cosine_similarity(x[0], x[1], dim=a["dim"], eps=x[2]),
+        "contiguous": lambda x, a, d: x[0].contiguous(),
         "reshape": lambda x, a, d: x[0].reshape(a["shape"]),
         "squeeze": lambda x, a, d: x[0].squeeze(a["dims"]),
         "permute": lambda x, a, d: x[0].permute(a["dims"]),

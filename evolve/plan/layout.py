@@ -30,6 +30,10 @@ def _reshape(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     return Spec(dtype, target)
 
 
+def _same(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
+    return inputs[0]  # type: ignore[no-any-return]
+
+
 def _flatten(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     dtype, shape = inputs[0]
     return Spec(dtype, (math.prod(shape),))
@@ -259,6 +263,7 @@ def register(registry: Registry) -> None:
     add = registry.add
     add("reshape", "t", _reshape, shape="shape?")
     add("flatten", "t", _flatten)
+    add("clone contiguous", "t", _same)
     add("unsqueeze", "t", _unsqueeze, dim="index")
     add("squeeze", "t", _squeeze, dims="dims")
     add("permute", "t", _permute, dims="dims")

@@ -77,13 +77,15 @@ def check_attributes(operation: Operation, attributes: Mapping[str, Any]) -> Non
         raise RecipeError(f"{operation.name}: output {attributes['output']} of {len(operation.outputs)}")
 
 
-_LETTERS: dict[str, tuple[str, Any]] = {
-    "t": ("a tensor", lambda operand: isinstance(operand, Spec)),
-    "x": ("a tensor or a number", lambda operand: True),
-    "n": ("a number", lambda operand: not isinstance(operand, Spec)),
-    "i": ("an integer", lambda operand: type(operand) is int),
-    "f": ("a number", lambda operand: type(operand) in (int, float)),
-}
+_WANTED = {"t": "a tensor", "x": "a tensor or a number", "n": "a number", "i": "an integer", "f": "a number"}
+
+
+def _accepts(letter: str, operand: Operand) -> bool:
+    if letter == "x":
+        return True
+    if letter == "t" or isinstance(operand, Spec):
+        return letter == "t" and isinstance(operand, Spec)
+    return letter == "n" or type(operand) is int or (letter == "f" and type(operand) is float)
 
 
 def check_operands(operation: Operation, inputs: Sequence[Operand]) -> None:
@@ -95,11 +97,14 @@ def check_operands(operation: Operation, inputs: Sequence[Operand]) -> None:
         letters = letters[0] * len(inputs)
     if len(letters) != len(inputs):
         raise RecipeError(f"{operation.name}: takes {len(letters)} inputs, {len(inputs)} given")
-    for position, (letter, operand) in enumerate(zip(letters, inputs, strict=True)):
-        wanted, accepts = _LETTERS[letter]
-        if not accepts(operand):
+    for position, operand in enumerate(inputs):
+        letter = letters[position]
+        # Most inputs are tensors where a tensor is expected; only the rest is looked at closely.
+        if type(operand) is Spec and letter in "tx":
+            continue
+        if not _accepts(letter, operand):
             given = f"shape {show(operand.shape)}" if isinstance(operand, Spec) else f"the number {operand!r}"
-            raise RecipeError(f"{operation.name}: input {position} must be {wanted}, not {given}")
+            raise RecipeError(f"{operation.name}: input {position} must be {_WANTED[letter]}, not {given}")
 
 
 def infer(operation: Operation, inputs: Sequence[Operand], attributes: Mapping[str, Any]) -> Spec:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from evolve.errors import InvalidPlan, RecipeError, ShapeMismatch
-from evolve.plan.operations import check_attributes, infer, operation
+from evolve.plan.operations import OPERATIONS, check_attributes, infer, operation
 from evolve.plan.plan import Node, Template
 from evolve.plan.specs import INTEGER_LIMIT, MAX_DIMENSIONS, Operand, Operation, Spec, show
 from evolve.plan.validate import PlanLimits
@@ -21,6 +21,8 @@ from evolve.site import Site
 # Integers up to here are floats without rounding, so that `2 * x` and `2.0 * x` are one plan.
 EXACT_INTEGER = 2**53
 TORCH_DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.bool: "bool"}
+
+_LEAVES = ("donor", "value", "constant", "noise")
 
 CURRENT: ContextVar[Graph | None] = ContextVar("graph", default=None)
 
@@ -38,7 +40,7 @@ class Graph:
     repeatable.
     """
 
-    __slots__ = ("_known", "_slots", "draws", "limits", "nodes", "seed", "site", "specs", "values")
+    __slots__ = ("_contiguous", "_known", "draws", "limits", "nodes", "seed", "site", "specs", "values")
 
     def __init__(self, site: Site, limits: PlanLimits, seed: int = 0) -> None:
         self.site = site
@@ -49,7 +51,7 @@ class Graph:
         self.specs: list[Operand] = []
         self.values: list[bool | int | float] = []
         self._known: dict[Any, int] = {}
-        self._slots: dict[Any, int] = {}
+        self._contiguous: list[bool] = []
 
     def donor(self, name: str) -> Symbolic:
         return self._leaf("donor", Spec("float32", tuple(self.site.shape)), name=name)
@@ -118,7 +120,7 @@ class Graph:
             kept = self._fill_numbers(op, inputs, specs)
             if kept is not None:
                 return Symbolic(self, kept, spec)
-        elif name == "neg" and self.nodes[inputs[0]].op == "neg":
+        elif name == "neg" and self.nodes[inputs[0]].op == "neg" and self._is_dense(self.nodes[inputs[0]].inputs[0]):
             return Symbolic(self, self.nodes[inputs[0]].inputs[0], spec)
         return self._append(name, tuple(inputs), tuple(sorted(attributes.items())) if attributes else (), spec)
 
@@ -138,11 +140,30 @@ class Graph:
         for tensor, number in ((0, 1), (1, 0)) if name == "mul" else ((0, 1),):
             exact = specs[number] == neutral and not (name == "sub" and math.copysign(1.0, specs[number]) < 0)
             if type(specs[number]) is float and exact and specs[tensor].dtype == "float32":
-                node = self.nodes[inputs[tensor]]
-                # Of a view, the product would be a copy laid out otherwise, and later sums could round otherwise.
-                dense = node.op == "donor" or (node.op not in _LEAF_OPS and operation(node.op).elementwise)
-                return inputs[tensor] if dense else None
+                index: int = inputs[tensor]
+                return index if self._is_dense(index) else None
         return None
+
+    def _is_dense(self, index: int) -> bool:
+        """Whether an elementwise result has the same layout: of some views it is a copy laid out otherwise, whose sums
+        may round otherwise."""
+        node = self.nodes[index]
+        return node.op in _LEAVES or OPERATIONS[node.op].elementwise
+
+    def is_contiguous(self, tensor: Symbolic) -> bool:
+        """Whether a tensor surely lies in memory in the order of its elements, so that a copy of it changes nothing."""
+        for index in range(len(self._contiguous), len(self.nodes)):
+            node, spec = self.nodes[index], self.specs[index]
+            plain = node.op in _LEAVES or node.op == "full"
+            if not plain and OPERATIONS[node.op].elementwise:
+                assert isinstance(spec, Spec)
+                operands = [(self.specs[source], self._contiguous[source]) for source in node.inputs]
+                plain = all(
+                    not isinstance(operand, Spec) or not operand.shape or (operand.shape == spec.shape and contiguous)
+                    for operand, contiguous in operands
+                )
+            self._contiguous.append(plain)
+        return self._contiguous[tensor._index]
 
     def _value(self, number: bool | int | float) -> int:
         key = ("value", type(number), repr(number))
@@ -194,9 +215,6 @@ class Graph:
             else:
                 nodes.append(node)
         return Template(tuple(nodes), places[output._index]), tuple(values)
-
-
-_LEAF_OPS = ("donor", "value", "constant", "noise")
 
 
 def plain_number(value: Any, where: str) -> bool | int | float:

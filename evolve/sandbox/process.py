@@ -155,6 +155,5 @@ class Process:
             return SandboxTimeout(f"used more than {self._limits.cpu_s:g} s of CPU time; make the program faster")
         if number == signal.SIGKILL:
             return SandboxMemory("killed by the system, most likely because the machine ran out of memory")
-        return SandboxCrash(
-            f"the process was killed by {signal.Signals(number).name} (deep recursion or a bug in native code)"
-        )
+        name = signal.strsignal(number) or "a signal"
+        return SandboxCrash(f"the process was killed by {name} (deep recursion or a bug in native code)")

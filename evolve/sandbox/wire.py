@@ -156,6 +156,8 @@ def candidate_error(record: Mapping[str, Any]) -> CandidateError:
         line = None
     text = clean(message if isinstance(message, str) else "") or kind
     if kind in ("MemoryError", "RecursionError"):
+        if kind == "MemoryError":
+            text = f"the program needs more memory than it is allowed ({text}); use less, or raise sandbox.memory_mb"
         return SandboxMemory(text, line=line, kind=kind)
     if kind in ("SystemExit", "KeyboardInterrupt"):
         return SandboxCrash(f"the program left with {kind}: {text}", line=line, kind=kind)

@@ -52,6 +52,12 @@ def test_as_many_workers_as_cores_and_memory_allow(monkeypatch, tmp_path):
     assert workers({**setup, "threads": 3}) == 2
     monkeypatch.setattr(environment, "available_bytes", lambda: 3 * (600 * 2**20 + 2000))
     assert workers(setup) == 3
+    snapshot = tmp_path / "hub" / "models--org--there" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"0" * 2**20)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(environment, "available_bytes", lambda: 3 * 600 * 2**20 + 2**21)
+    assert workers({**setup, "donors": {"base": "org/there@main"}}) == 2
     monkeypatch.setattr(environment, "available_bytes", lambda: 0)
     assert workers(setup) == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")

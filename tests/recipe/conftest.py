@@ -1,4 +1,4 @@
-"""Helpers to trace small pieces of code and to compare them with torch."""
+"""Tools to trace small pieces of code and to compare them with torch."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 # Random recipes take the variance of one number and transpose vectors, of which torch warns.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-SHAPES = [(6,), (1,), (4, 6), (1, 5), (5, 1), (7, 7)]
+SHAPES = [(6,), (1,), (4, 6), (1, 5), (5, 1), (7, 7), (70, 41)]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 NAMES = ("base", "ja", "math")
 
@@ -43,6 +43,8 @@ UNARY = [
     "{}.sort(-1).values",
     "{}.flatten().reshape(site.shape)",
     "{}.T.T",
+    "{}.T.contiguous().T",
+    "{}.T.clone().T",
     "({}.T * 1.0).T",
     "{} * torch.rand_like({})",
     "{}.clone()",

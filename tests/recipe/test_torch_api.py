@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from evolve.errors import CandidateError
 from evolve.plan import elementwise
 
-SHAPES = [(6,), (4, 6), (3, 3), (1, 5), (5, 1), (1,), (2, 3, 4)]
+SHAPES = [(6,), (4, 6), (3, 3), (1, 5), (5, 1), (1,), (2, 3, 4), (67, 45)]
 
 UNARY = f"{elementwise.FLOAT_UNARY} {elementwise.NUMERIC_UNARY} {elementwise.PREDICATES}".split()
 UNARY += ["frac", "sign", "square", "bitwise_not", "positive"]
@@ -128,6 +128,8 @@ torch.tensor([0.5]).add(x) ; torch.tensor([1.0, 2.0]).sum() * x ; x + torch.tens
 abs(x) ; -x ; +x ; -(-x) ; x * 1.0 ; 1 * x ; x / 1 ; x - 0 ; x + 0 ; x.T * 1.0 ; (x.expand(2, *x.shape) * 1.0).sum(0) ; x * 0.1 + x * 0.1 ; sum([x, y, x]) ; x * 2 - x * 2.0 ; x ** 2 - x ** 2.0 ; x ** 0.5 ; x ** -1 ; x ** 3 ; 2 ** x
 x.size(0) * x ; x * x.numel() ; x / len(x) ; [row * 2 for row in x] ; x.shape[0] + x ; x.dim() * x ; x.mul(y).div(3).sub(1).add(2) ; x.pow(2).sum().sqrt() ; x.square().mean().sqrt() ; torch.pow(2, x) ; torch.remainder(x, 0.3) ; x.data * 2
 x.numel() * y ; torch.numel(x) * y ; x[:, x.argmax(0) * 0 - 1] ; x[x.argsort(0)[:1] - 1] ; x.is_floating_point() * y ; torch.special.expit(x) ; torch.special.erf(x) ; torch.absolute(x) ; torch.clip(x, 0.0, 1.0) ; F.threshold(x, 0.1, 0.0)
+x.T.contiguous().sum(0) ; x.T.contiguous().norm() ; x.T.clone().sum(0) ; x[:1].expand(x.shape).clone().sum(0) ; x[:1].expand(x.shape).contiguous().sum() ; (-(-x[:1].expand(x.shape))).sum() ; x.flatten()[::2].ravel().sum() ; (x.T * 2).contiguous().mean(0)
+x.T.flatten().sum() ; x.T.exp().sum(0) ; x[:, ::2].exp().sum(1) ; x.T.softmax(0).sum(0) ; torch.einsum("ij,ij->", x, y) ; torch.einsum("zy,zy->", x, y) ; torch.einsum("BA,CA->BC", x, y) ; (x.T + y.reshape(x.T.shape)).sum(0) ; x.T.contiguous() @ x
 """  # noqa: E501
 CASES = [case.strip() for line in EXPRESSIONS.strip().splitlines() for case in line.split(" ; ")]
 CASES += [

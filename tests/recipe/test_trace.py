@@ -122,8 +122,8 @@ def test_different_computations_have_different_digests():
 
 
 def test_names_and_unused_donors_do_not_matter():
-    renamed = "from torch import *\nknobby = 0.25\ndef helper(a, b):\n    return (b - a) * knobby\n"
-    renamed += "def merge(s, ja, base):\n    '''Other text.'''\n    return helper(base, ja) + base\n"
+    renamed = "from torch import *\nknobby = 0.25\ndef part_of_it(a, b):\n    return (b - a) * knobby\n"
+    renamed += "def merge(s, ja, base):\n    '''Other text.'''\n    return part_of_it(base, ja) + base\n"
     plain = plan_of("base + 0.25 * (ja - base)")
     assert trace(renamed, SITES, DONORS).plan.digest == plain.digest
     starred = "def merge(site, **d):\n    return d['base'] + 0.25 * (d['ja'] - d['base'])\n"
@@ -208,9 +208,9 @@ def test_item_assignment_names_the_functional_forms():
     assert "torch.where" in str(error) and error.line == 2
 
 
-def test_errors_in_helpers_and_methods_point_at_the_recipe():
-    source = "from evolve.methods import ties\ndef helper(t):\n    return ties(t, [])\n\n"
-    source += "def merge(site, ja):\n    return helper(ja)\n"
+def test_errors_in_functions_and_methods_point_at_the_recipe():
+    source = "from evolve.methods import ties\ndef part_of_it(t):\n    return ties(t, [])\n\n"
+    source += "def merge(site, ja):\n    return part_of_it(ja)\n"
     error = failure(source)
     assert error.line == 3
     assert error.kind == "ValueError"
@@ -323,8 +323,9 @@ def test_bad_stacks(body, text):
 
 
 def test_serve_speaks_plain_data():
+    source = "from evolve.recipe import knob\n\ndef merge(site, ja):\n    return ja * knob('a', 0.5, low=0, high=1)\n"
     request = {
-        "source": "from evolve.recipe import knob as k\ndef merge(site, ja):\n    return ja * k('a', 0.5, low=0, high=1)\n",
+        "source": source,
         "sites": [site.to_dict() for site in SITES],
         "donors": {"base": {"layers": 2}, "ja": {"layers": 2}},
         "limits": {"max_nodes_per_site": 64},

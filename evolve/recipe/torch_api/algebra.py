@@ -87,12 +87,10 @@ def einsum(equation: Any, *operands: Any) -> Symbolic:
 
 
 def _renamed(equation: str) -> str:
-    """The equation with its letters renamed in order of appearance, so that names do not matter."""
-    names: dict[str, str] = {}
-    fresh = (letter for letter in string.ascii_letters)
-    return "".join(
-        names.setdefault(c, next(fresh)) if c.isalpha() and c not in names else names.get(c, c) for c in equation
-    )
+    """The equation with its letters renamed in their order, so that names do not matter; torch sums in that order."""
+    letters = sorted({character for character in equation if character in string.ascii_letters})
+    names = dict(zip(letters, string.ascii_letters, strict=False))
+    return "".join(names.get(character, character) for character in equation)
 
 
 @supports("linalg.svd")
@@ -140,4 +138,4 @@ def trace(input: Any) -> Symbolic:
     matrix = symbol(input, "trace")
     if matrix.ndim != 2:
         raise ShapeMismatch(f"trace: needs a matrix, the tensor has shape {show(matrix.shape)}")
-    return emit("sum", emit("diagonal", matrix, offset=0, dim1=0, dim2=1), dims=None, keepdim=False)
+    return emit("trace", matrix)

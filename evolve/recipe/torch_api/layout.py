@@ -10,6 +10,7 @@ import torch
 
 from evolve.errors import RecipeError, ShapeMismatch
 from evolve.plan.specs import broadcast, show
+from evolve.recipe.graph import current
 from evolve.recipe.symbolic import Symbolic, supports
 from evolve.recipe.torch_api.arguments import dimension, emit, integer, integers, own_or, symbol, tensors
 
@@ -63,7 +64,7 @@ def flatten(input: Any, start_dim: Any = 0, end_dim: Any = -1) -> Symbolic:
 
 @supports("ravel")
 def ravel(input: Any) -> Symbolic:
-    return flatten(input)
+    return emit("contiguous", flatten(input)) if not current().is_contiguous(symbol(input, "ravel")) else flatten(input)
 
 
 @supports("unflatten")

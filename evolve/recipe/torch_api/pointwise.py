@@ -172,9 +172,23 @@ def positive(input: Any) -> Symbolic:
     return tensor
 
 
-@supports("clone", "detach", "Tensor.contiguous", "Tensor.cpu", "Tensor.requires_grad_")
-def identity(input: Any, *args: Any, **kwargs: Any) -> Symbolic:
-    return symbol(input, "clone")
+@supports("detach", "Tensor.cpu")
+def identity(input: Any) -> Symbolic:
+    return symbol(input, "detach")
+
+
+def _copy(name: str) -> Callable[..., Symbolic]:
+    """A copy changes the layout of some views, and with it how later sums round; of other tensors it is the tensor."""
+
+    def handler(input: Any, *, memory_format: Any = None) -> Symbolic:
+        tensor = symbol(input, name)
+        return tensor if current().is_contiguous(tensor) else emit(name, tensor)
+
+    return handler
+
+
+supports("clone")(_copy("clone"))
+supports("Tensor.contiguous")(_copy("contiguous"))
 
 
 @supports("where", "Tensor.where")
