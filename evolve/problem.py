@@ -116,7 +116,7 @@ class Problem:
                 f"{template!r} in profile {self.profile_name!r} names {{prepared}}, but has no `prepare` hook"
             )
         filled = template.replace("{prepared}", str(prepared)).replace("{problem}", str(self.folder))
-        return os.path.expanduser(filled.replace("{data}", str(data_folder())))  # noqa: PTH111
+        return os.path.expanduser(filled.replace("{data}", str(resources.data_folder())))  # noqa: PTH111
 
     def donors(self, prepared: Path | None) -> dict[str, str]:
         return {name: self.located(value, prepared) for name, value in self.profile.donors.items()}
@@ -139,16 +139,6 @@ class Problem:
         """sha256 of every file of the problem folder by relative name."""
         files = sorted(path for path in self.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
         return {str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def cache_folder() -> Path:
-    """Where prepared donors are kept: ``EVOLVE_CACHE``, else ``~/.cache/evolve``."""
-    return Path(os.environ.get("EVOLVE_CACHE") or Path.home() / ".cache" / "evolve").absolute()
-
-
-def data_folder() -> Path:
-    """Where users put data sets: ``EVOLVE_DATA``, else ``data`` in the cache folder."""
-    return Path(os.environ.get("EVOLVE_DATA") or cache_folder() / "data").absolute()
 
 
 def shipped() -> dict[str, Path]:

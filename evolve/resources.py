@@ -1,7 +1,8 @@
-"""Finds the folders of data that ship with the package."""
+"""Folders: what ships with the package, what is cached, what users provide."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 FOLDERS = ("database", "problems", "prompts")
@@ -14,3 +15,13 @@ def folder(name: str) -> Path:
         if candidate.is_dir():
             return candidate
     raise FileNotFoundError(f"the folder {name!r} of evolve is missing; reinstall the package")
+
+
+def cache_folder() -> Path:
+    """Where prepared donors are kept: ``EVOLVE_CACHE``, else ``~/.cache/evolve``."""
+    return Path(os.environ.get("EVOLVE_CACHE") or Path.home() / ".cache" / "evolve").absolute()
+
+
+def data_folder() -> Path:
+    """Where users put data sets: ``EVOLVE_DATA``, else ``data`` in the cache folder."""
+    return Path(os.environ.get("EVOLVE_DATA") or cache_folder() / "data").absolute()

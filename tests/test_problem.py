@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from evolve import problem as problems
+from evolve import resources
 from evolve.errors import ProblemError
 
 TOML = """
@@ -107,5 +108,5 @@ def test_prepared_needs_a_hook(folder):
 def test_cache_and_data_folders_follow_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("EVOLVE_CACHE", str(tmp_path / "c"))
     monkeypatch.delenv("EVOLVE_DATA", raising=False)
-    assert problems.cache_folder() == tmp_path / "c"
-    assert problems.data_folder() == tmp_path / "c" / "data"
+    assert resources.cache_folder() == tmp_path / "c"
+    assert resources.data_folder() == tmp_path / "c" / "data"

@@ -86,7 +86,7 @@ def _sandbox() -> Iterator[dict[str, Any]]:
 
 def _disk() -> Iterator[dict[str, Any]]:
     from evolve.loop.folder import runs_root
-    from evolve.problem import cache_folder
+    from evolve.resources import cache_folder
 
     for name, folder in (("runs folder", runs_root().absolute()), ("cache folder", cache_folder())):
         place = next(path for path in (folder, *folder.parents) if path.exists())

@@ -155,7 +155,10 @@ def diff_command(first: str, second: str, run: str | None, split: str, runs: str
         return
     names = [f"program {row['id']}" for row in rows]
     texts = [(row["source"] or "").splitlines() for row in rows]
-    click.echo("\n".join(difflib.unified_diff(*texts, *names, lineterm="")) or "the programs have the same text")
+    click.echo(
+        "\n".join(difflib.unified_diff(texts[0], texts[1], names[0], names[1], lineterm=""))
+        or "the programs have the same text"
+    )
     scores = [next((e["score"] for e in row["evaluations"] if e["split"] == split), None) for row in rows]
     for name, score in zip(names, scores, strict=True):
         click.echo(f"{name}: {split} " + ("not evaluated" if score is None else f"{sign * score:.6g}"))

@@ -36,7 +36,7 @@ class Parts:
     status: Status
     sites: Sequence[Site]
     donors: Mapping[str, Mapping[str, Any]]
-    splits: Mapping[str, int]
+    splits: Mapping[str, int | None]
 
     @property
     def donor_layers(self) -> dict[str, int]:

@@ -15,7 +15,8 @@ from evolve.errors import RunError
 from evolve.loop import folder as folders
 from evolve.loop.observer import Observer, Status
 from evolve.loop.parts import Parts
-from evolve.problem import Problem, cache_folder
+from evolve.problem import Problem
+from evolve.resources import cache_folder
 from evolve.site import Site
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from evolve.sandbox import Sandbox
     from evolve.search.archive import Archive
     from evolve.store.database import Database
-
-TRACER = "evolve.recipe.trace:serve"
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,8 @@ async def assembled(intent: Intent, observer: Observer) -> AsyncIterator[Parts]:
         observer.message("starting workers")
         async with _machines(intent, problem, made) as (pool, sandbox):
             parts = _parts(intent, problem, observer, database, pool, sandbox)
+            for note in (*machine_notes(pool, sandbox), *pool.info.get("notes", [])):
+                observer.message(note)
             began = True
             try:
                 yield parts
@@ -143,7 +144,7 @@ async def _machines(intent: Intent, problem: Problem, made: Path | None) -> Asyn
 
     setup = worker_setup(problem, intent.config, made)
     count = intent.config.evaluation.workers or workers(setup)
-    with _sandbox(intent.config) as sandbox:
+    with _sandbox(problem.kind, intent.config) as sandbox:
         pool = WorkerPool(setup, count, intent.folder / "workers")
         try:
             await pool.start()
@@ -152,13 +153,23 @@ async def _machines(intent: Intent, problem: Problem, made: Path | None) -> Asyn
             await pool.close()
 
 
-def _sandbox(config: RunConfig) -> Sandbox:
+def machine_notes(pool: WorkerPool, sandbox: Sandbox) -> list[str]:
+    """What is at work: workers, device, and how far the sandbox protects."""
+    device = pool.info.get("device", "cpu")
+    workers = "1 worker" if pool.count == 1 else f"{pool.count} workers"
+    return [f"{'workers':<10} {workers} on {device}", f"{'sandbox':<10} {sandbox.level.describe()}"]
+
+
+def _sandbox(kind: str, config: RunConfig) -> Sandbox:
+    """Where recipes are traced. Ordinary programs run in the workers' own; this one then tells the level."""
     from evolve.sandbox import Sandbox, SandboxLimits
 
     limits = SandboxLimits(
         cpu_s=config.sandbox.cpu_s, wall_s=config.sandbox.wall_s, memory_bytes=config.sandbox.memory_mb * 2**20
     )
-    return Sandbox(entry=TRACER, preload=("torch", "evolve.recipe.trace", "evolve.methods"), limits=limits)
+    if kind == "program":
+        return Sandbox(entry="evolve.sandbox.program:serve", limits=limits)
+    return Sandbox(entry="evolve.recipe.trace:serve", preload=("torch", "evolve.methods"), limits=limits)
 
 
 def _parts(

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from evolve.problem import cache_folder
+from evolve.resources import cache_folder
 
 _BLOCK_BYTES = 2**22
 

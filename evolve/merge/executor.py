@@ -88,7 +88,7 @@ class Executor:
             return step.kernel(inputs, attributes, self.device)
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, ValueError, ZeroDivisionError, IndexError) as error:
+        except (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError) as error:
             # Validation has checked shapes and dtypes, so what remains is a matter of the numbers.
             message = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RecipeError(f"site {site.name!r}: {node.op} failed: {message}") from error

@@ -44,6 +44,8 @@ def _outer(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
 
 def _trace(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     need_dimensions(name, inputs[0], 2, 2)
+    if inputs[0].dtype == "bool":
+        raise RecipeError(f"{name}: not defined for a bool tensor; convert it with .float()")
     return Spec("float32" if inputs[0].dtype == "float32" else "int64", ())
 
 

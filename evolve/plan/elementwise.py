@@ -89,6 +89,13 @@ def _whole_division(name: str, inputs: Sequence[Any], attributes: Attributes) ->
     return Spec(dtype, broadcast(name, inputs))
 
 
+def _trunc_divide(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
+    if promote(inputs) != "float32":
+        # Of the smallest integer by -1 the processor's division traps and ends the process.
+        raise RecipeError("div: rounding_mode='trunc' needs a float32 operand; convert one with .float()")
+    return _whole_division(name, inputs, attributes)
+
+
 def _pow(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     _need_tensor(name, inputs)
     dtype = promote(inputs)
@@ -186,7 +193,9 @@ def register(registry: Registry) -> None:
     add("sub", "xx", _sub, elementwise=True)
     add("add_scaled", "ttf", _all_float, elementwise=True)
     add("div", "xx", _true_division, elementwise=True)
-    add("floor_divide trunc_divide remainder fmod", "xx", _whole_division, elementwise=True)
+    add("trunc_divide", "tx", _trunc_divide, elementwise=True)
+    add("floor_divide remainder", "xx", _whole_division, elementwise=True)
+    add("fmod", "tx", _whole_division, elementwise=True)
     add("pow", "xx", _pow, elementwise=True)
     add("maximum minimum fmax fmin", "tt", _arithmetic, elementwise=True, commutative=True)
     add("hypot logaddexp logaddexp2", "tt", _two_floats, elementwise=True)
@@ -210,4 +219,6 @@ def _isclose(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     left, right = inputs[:2]
     if left.dtype != right.dtype:
         raise RecipeError(f"isclose: dtypes {left.dtype} and {right.dtype} differ; convert with .float()")
+    if min(inputs[2:]) < 0:
+        raise RecipeError(f"isclose: the tolerances {list(inputs[2:])} must not be negative")
     return Spec("bool", broadcast(name, (left, right)))

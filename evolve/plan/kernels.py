@@ -53,19 +53,18 @@ def _dims_keep(function: Callable[..., Any]) -> Kernel:
     """Reductions over ``dims`` (None: all)."""
 
     def kernel(inputs: Sequence[Any], attributes: Mapping[str, Any], device: Any) -> Any:
-        if attributes["dims"] is None:
+        dims, keepdim = attributes["dims"], attributes["keepdim"]
+        if dims is None and not (keepdim and inputs[0].ndim):
             return function(inputs[0])
-        return function(inputs[0], dim=attributes["dims"], keepdim=attributes["keepdim"])
+        return function(inputs[0], dim=tuple(range(inputs[0].ndim)) if dims is None else dims, keepdim=keepdim)
 
     return kernel
 
 
 def _dim_keep(function: Callable[..., Any]) -> Kernel:
-    """Reductions over one ``dim`` (None: all)."""
+    """Reductions over one ``dim``."""
 
     def kernel(inputs: Sequence[Any], attributes: Mapping[str, Any], device: Any) -> Any:
-        if attributes["dim"] is None:
-            return function(*inputs)
         return function(*inputs, dim=attributes["dim"], keepdim=attributes["keepdim"])
 
     return kernel

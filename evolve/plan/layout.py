@@ -19,6 +19,8 @@ from evolve.plan.specs import (
     show,
 )
 
+LARGEST = {"float32": 3.4028234663852886e38, "int64": 2.0**63 - 1025, "bool": 2.0**63 - 1025}
+
 
 def _reshape(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     dtype, shape = inputs[0]
@@ -131,6 +133,8 @@ def _roll(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     shifts, dims = attributes["shifts"], attributes["dims"]
     if len(shifts) != len(dims):
         raise ShapeMismatch(f"roll: {len(shifts)} shifts for {len(dims)} dimensions")
+    if not shifts or not inputs[0].shape:
+        raise ShapeMismatch(f"roll: {len(shifts)} shifts for shape {show(inputs[0].shape)}")
     for dim in dims:
         check_dim(name, dim, inputs[0].shape)
     return inputs[0]  # type: ignore[no-any-return]
@@ -231,6 +235,8 @@ def _unfold(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
 
 
 def _full(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
+    if abs(inputs[0]) > LARGEST[attributes["dtype"]]:
+        raise RecipeError(f"full: the number {inputs[0]} is too large for {attributes['dtype']}")
     return Spec(attributes["dtype"], tuple(attributes["shape"]))
 
 
@@ -255,6 +261,9 @@ def arange_length(start: float, end: float, step: float) -> int:
 
 
 def _arange(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
+    whole = all(isinstance(bound, int) for bound in inputs)
+    if attributes["dtype"] == "bool" or (attributes["dtype"] == "int64" and not whole):
+        raise RecipeError(f"arange: from {inputs[0]} to {inputs[1]} by {inputs[2]} is no {attributes['dtype']} tensor")
     return Spec(attributes["dtype"], (arange_length(*inputs),))
 
 

@@ -29,6 +29,8 @@ def _float_reduction(name: str, inputs: Sequence[Any], attributes: Attributes) -
 def _prod(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
     dtype, shape = inputs[0]
     dims = None if attributes["dim"] is None else (attributes["dim"],)
+    if dims is None and attributes["keepdim"]:
+        raise RecipeError("prod: keepdim needs dim")
     return Spec("float32" if dtype == "float32" else "int64", reduced(name, shape, dims, attributes["keepdim"]))
 
 
@@ -154,11 +156,13 @@ def _selection_cost(inputs: Sequence[Any], attributes: Attributes, output: Spec)
 
 
 def _cosine_similarity(name: str, inputs: Sequence[Any], attributes: Attributes) -> Spec:
-    left, right, _ = inputs
+    left, right, eps = inputs
     need_float(name, left)
     need_float(name, right)
     if left.shape != right.shape:
         raise ShapeMismatch(f"{name}: shapes {show(left.shape)} and {show(right.shape)} differ")
+    if eps < 0:
+        raise RecipeError(f"{name}: eps = {eps} must not be negative")
     return Spec("float32", reduced(name, left.shape, (attributes["dim"],), False))
 
 

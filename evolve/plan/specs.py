@@ -148,6 +148,8 @@ def reduced(
     """The shape after reducing ``dims`` (None: all of them)."""
     chosen = set(range(len(shape))) if dims is None else set(dims)
     if dims is not None:
+        if not dims:
+            raise ShapeMismatch(f"{name}: no dimension given; name dimensions or none for all of them")
         if len(chosen) != len(dims):
             raise ShapeMismatch(f"{name}: dimension repeated in dim={list(dims)}")
         for dim in dims:

@@ -11,6 +11,7 @@ from evolve.loop.observer import Improvement, Observer, Status
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.progress import TaskID
 
 PLAIN_INTERVAL_S = 15.0
 IMPROVEMENTS_SHOWN = 6
@@ -109,7 +110,7 @@ class LiveWatcher:
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
         )
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._status: Status | None = None
         self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._render, transient=True)
 

@@ -12,12 +12,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolve.propose.mutator.interpreter import Interpreter, Unsupported
-from evolve.propose.mutator.space import Vector
+from evolve.propose.mutator.space import Space, Vector
 
 PLACES = 6
 """Most layers at which a recipe is looked at."""
 
+MAX_REMEMBERED = 4096
+
+_BY_ROLE = ("role", "name", "shape", "kind")
+"""A recipe without these words treats all roles of a block alike."""
+
 _BLOCK_OF_ROLE = {"embed": "embedding", "head": "head"}
+_DIFFERENCE = 0.02
 _SHARES = {"attention": 1.0, "mlp": 1.3, "norm": 0.3, "embedding": 2.0, "head": 2.0}
 """How much a site of each block counts in distances: norms hold few numbers, embedding and head occur once."""
 
@@ -174,6 +180,7 @@ class Effects:
         shares = np.array([_SHARES.get(place.block, 1.0) for place in self._places])
         self._scales = np.sqrt(shares / max(float(shares.sum()), 1e-9))
         self._known: dict[str, Vector | None] = {}
+        self._slopes: dict[str, Vector | None] = {}
 
     def of(self, source: str) -> Vector | None:
         """A recipe's effect, None for code beyond the evaluator.
@@ -182,10 +189,29 @@ class Effects:
         the model, then what methods drop and elect.
         """
         if source not in self._known:
-            if len(self._known) > 4096:
+            if len(self._known) > MAX_REMEMBERED:
                 self._known.clear()
             self._known[source] = self.with_knobs(source, {})
         return self._known[source]
+
+    def slopes(self, source: str, space: Space) -> Vector | None:
+        """How the effect changes with each coordinate of the program's own knobs, (coordinates, entries)."""
+        if source not in self._slopes:
+            if len(self._slopes) > MAX_REMEMBERED // 16:
+                self._slopes.clear()
+            self._slopes[source] = self._measured(source, space)
+        return self._slopes[source]
+
+    def _measured(self, source: str, space: Space) -> Vector | None:
+        start, here, found = self.of(source), space.here(), []
+        for index in range(space.size):
+            moved = here.copy()
+            moved[index] += _DIFFERENCE if here[index] < 0.5 else -_DIFFERENCE
+            effect = self.with_knobs(source, space.values(moved))
+            if effect is None or start is None:
+                return None
+            found.append((effect - start) / (moved[index] - here[index]))
+        return np.array(found)
 
     def with_knobs(self, source: str, values: Mapping[str, Sequence[float]]) -> Vector | None:
         """The effect of a recipe with other knob values."""
@@ -198,21 +224,25 @@ class Effects:
             return value if new is None else (list(new) if isinstance(value, list) else new[0])
 
         try:
-            return self._run(Interpreter(tree, {**METHODS, "knob": knob}))
+            by_role = any(word in source for word in _BY_ROLE)
+            return self._run(Interpreter(tree, {**METHODS, "knob": knob}), by_role)
         except (Unsupported, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError):
             return None
 
-    def _run(self, program: Interpreter) -> Vector:
+    def _run(self, program: Interpreter, by_role: bool) -> Vector:
         names = program.parameters("merge")
         units = np.eye(len(self._donors))
         donors = {donor: Mix(units[index]) for index, donor in enumerate(self._donors)}
         given = {name: donors[name] for name in names[1:]}
         keep = [index for index, donor in enumerate(self._donors) if donor != "base"]
         rows, drops = [], []
+        mixes: dict[object, Mix] = {}
         for place, scale in zip(self._places, self._scales, strict=True):
-            mix = program.call("merge", {names[0]: place, **given})
+            key = (place.role if by_role else place.block, place.layer, place.depth)
+            mix = mixes[key] if key in mixes else program.call("merge", {names[0]: place, **given})
             if not isinstance(mix, Mix):
                 raise Unsupported("merge returns no mix")
+            mixes[key] = mix
             rows.append(mix.amounts[keep] * scale)
             drops.append((0.5 * mix.dropped * scale, 0.3 * mix.elected * scale))
         effect = np.concatenate([np.ravel(rows), np.ravel(drops)])

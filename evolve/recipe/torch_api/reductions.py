@@ -40,8 +40,10 @@ def _over_dims(name: str) -> Callable[..., Symbolic]:
     def handler(input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None) -> Symbolic:
         tensor = symbol(input, name)
         check_float(dtype, name)
+        if name in ("all", "any") and dim == ():
+            raise RecipeError(f"{name}: dim=() reduces nothing; name dimensions or leave dim out")
         dims = dimensions(dim if axis is None else axis, tensor, name)
-        return emit(name, tensor, dims=dims, keepdim=flag(keepdim, name) if dims is not None else False)
+        return emit(name, tensor, dims=dims, keepdim=flag(keepdim, name))
 
     handler.__name__ = name
     return handler
@@ -122,7 +124,7 @@ def prod(input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None
     tensor = symbol(input, "prod")
     check_float(dtype, "prod")
     if dim is None:
-        return emit("prod", tensor, dim=None, keepdim=False)
+        return emit("prod", tensor, dim=None, keepdim=flag(keepdim, "prod"))
     return emit("prod", tensor, dim=dimension(dim, tensor, "prod"), keepdim=flag(keepdim, "prod"))
 
 
@@ -130,7 +132,7 @@ def _position(name: str) -> Callable[..., Symbolic]:
     def handler(input: Any, dim: Any = None, keepdim: Any = False) -> Symbolic:
         tensor = symbol(input, name)
         chosen = None if dim is None else dimension(dim, tensor, name)
-        return emit(name, tensor, dim=chosen, keepdim=False if dim is None else flag(keepdim, name))
+        return emit(name, tensor, dim=chosen, keepdim=flag(keepdim, name))
 
     handler.__name__ = name
     return handler
@@ -201,7 +203,7 @@ def logsumexp(input: Any, dim: Any, keepdim: Any = False) -> Symbolic:
     tensor = symbol(input, "logsumexp")
     dims = dimensions(dim, tensor, "logsumexp")
     if dims is None:
-        dims = tuple(range(tensor.ndim))
+        raise RecipeError("logsumexp: give dim")
     return emit("logsumexp", tensor, dims=dims, keepdim=flag(keepdim, "logsumexp"))
 
 
