@@ -19,7 +19,7 @@ class Evaluator:
     """The function ``evaluate(candidate) -> Evaluation`` of a problem."""
 
     def __init__(self, path: Path) -> None:
-        """Loads the file; modules beside it can be imported while it loads. Raises EvaluatorError."""
+        """Loads the file, which may import modules beside it. Raises EvaluatorError."""
         self.path = path
         module = load_module(path, _MODULE, EvaluatorError)
         self._evaluate = getattr(module, "evaluate", None)
@@ -56,7 +56,9 @@ class Evaluator:
 
 
 def load_module(path: Path, name: str, failure: type[EvolveError]) -> Any:
-    """Runs a Python file as module ``name`` with its folder first on the import path meanwhile.
+    """Runs a Python file as module ``name``; its folder comes first on the import path from then on.
+
+    Meant for processes that load one such file: its functions may import neighbours when they are called.
 
     Raises ``failure`` with file and line for whatever goes wrong.
     """
@@ -65,8 +67,7 @@ def load_module(path: Path, name: str, failure: type[EvolveError]) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    folder = str(path.parent)
-    sys.path.insert(0, folder)
+    sys.path.insert(0, str(path.parent))
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -74,9 +75,6 @@ def load_module(path: Path, name: str, failure: type[EvolveError]) -> Any:
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         raise failure(cause(error, path)) from error
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
     return module
 
 

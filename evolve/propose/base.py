@@ -29,8 +29,8 @@ class Failure:
 class Parent:
     """A program of the run as proposers see it.
 
-    ``score`` is oriented so that larger is better, None where the program failed; ``score_low`` and ``score_high`` bound
-    its confidence interval.
+    ``score`` is oriented so that larger is better, None where the program failed; ``score_low`` and ``score_high``
+    bound its confidence interval.
     """
 
     id: str

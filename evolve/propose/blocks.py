@@ -56,8 +56,8 @@ def find_blocks(source: str) -> tuple[Block, ...]:
         raise PatchError(f"the EVOLVE-BLOCK opened at line {opened[1] - 1} has no EVOLVE-BLOCK-END line")
     if not found:
         raise PatchError(
-            "the program has no EVOLVE-BLOCK; put '# EVOLVE-BLOCK-START' and '# EVOLVE-BLOCK-END' lines around the part "
-            "that may change"
+            "the program has no EVOLVE-BLOCK; put '# EVOLVE-BLOCK-START' and '# EVOLVE-BLOCK-END' lines around the "
+            "part that may change"
         )
     return tuple(found)
 

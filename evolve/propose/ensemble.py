@@ -55,8 +55,8 @@ class Ensemble:
     ) -> Ensemble:
         """The ensemble of ``offline:1,openai/gpt-5-mini:2``.
 
-        A name is ``offline``, an entry point of the group ``evolve.proposers``, a table of ``models``, or a model id with
-        a vendor (``vendor/model``). Raises UsageError for anything else, naming the nearest.
+        A name is ``offline``, an entry point of the group ``evolve.proposers``, a table of ``models``, or a model id
+        with a vendor (``vendor/model``). Raises UsageError for anything else, naming the nearest.
         """
         models = models or {}
         names = parse_spec(spec)

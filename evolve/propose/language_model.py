@@ -32,7 +32,7 @@ class PatchMix:
             raise UsageError(f"the mix of patches {self} needs numbers of at least 0, diff or full above 0")
 
     def choose(self, request: ProposalRequest, rng: numpy.random.Generator) -> Patch:
-        """The requested kind, ``fix`` for a failed parent, else one by frequency; a mate without a request is crossed."""
+        """``fix`` for a failed parent, else the requested kind, ``cross`` with a mate, or a kind by its frequency."""
         if request.parent.error is not None:
             return "fix"
         if request.patch == "cross" and request.mate is None:

@@ -24,9 +24,9 @@ MAX_SOURCE_BYTES = 400_000
 def apply_reply(source: str, reply: str, patch: Patch) -> str:
     """The child that a reply describes.
 
-    SEARCH/REPLACE edits are applied where the reply has them, whatever was asked for; otherwise its fenced code is taken as
-    the new program or block. Raises NoCodeError for a reply without code, PatchError for an edit that does not apply, lies
-    outside the blocks, changes nothing, or is not valid Python.
+    SEARCH/REPLACE edits are applied where the reply has them, whatever was asked for; otherwise its fenced code is
+    taken as the new program or block. Raises NoCodeError for a reply without code, PatchError for an edit that does not
+    apply, lies outside the blocks, changes nothing, or is not valid Python.
     """
     text = normalised(reply)
     if not text.strip():
@@ -44,7 +44,7 @@ def apply_reply(source: str, reply: str, patch: Patch) -> str:
 
 
 def _only_program(source: str, text: str, patch: Patch) -> str:
-    """The one fenced block that is meant: the last with markers, else the only one that defines what the program does."""
+    """The fenced block that is meant: the last with markers, else the only one that defines the program's functions."""
     found = code_blocks(text)
     if not found and has_markers(text):
         found = [text]
@@ -96,7 +96,6 @@ def _without_markers(parts: Sequence[str]) -> list[str]:
 
 def _refuse_outside_edits(ours: Sequence[str], theirs: Sequence[str]) -> None:
     """Raises PatchError with the first line outside the blocks that differs (blank lines and line ends aside)."""
-    number = 0
     for own, other in zip(ours, theirs, strict=True):
         expected, given = _significant(own), _significant(other)
         for index, line in enumerate(given):
@@ -105,7 +104,6 @@ def _refuse_outside_edits(ours: Sequence[str], theirs: Sequence[str]) -> None:
                 raise PatchError(f"line {line!r} lies outside the EVOLVE-BLOCKs, where nothing may change{there}")
         if len(given) < len(expected):
             raise PatchError(f"line {expected[len(given)]!r} outside the EVOLVE-BLOCKs was removed; keep it as it is")
-        number += len(given)
 
 
 def _significant(part: str) -> list[str]:
@@ -239,7 +237,8 @@ def _not_found(source: str, search: str, partial: int) -> str:
     for part, line in zip(outside(source), _outside_lines(source), strict=True):
         places = _places(part, search)
         if places:
-            return f"line {line + places[0].first} ({_excerpt(search)}) lies outside the EVOLVE-BLOCKs, where nothing may change"
+            there = f"line {line + places[0].first} ({_excerpt(search)})"
+            return f"{there} lies outside the EVOLVE-BLOCKs, where nothing may change"
     lines = source.split("\n")
     size = len(search.strip("\n").split("\n"))
     span = min(max(size, 1), NEAREST_LINES)

@@ -55,16 +55,16 @@ def test_an_error_inside_a_library_names_the_evaluators_own_line(tmp_path):
         _evaluator(tmp_path, "import numpy; numpy.zeros(3).reshape(2, 2)").evaluate(CANDIDATE)
 
 
-def test_modules_beside_the_evaluator_can_be_imported_while_it_loads(tmp_path):
+def test_modules_beside_the_evaluator_can_be_imported_when_it_loads_and_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "beside_the_evaluator.py").write_text("SCORE = 7.0\n")
+    (tmp_path / "needed_later.py").write_text("MORE = 1.0\n")
     path = tmp_path / "evaluate.py"
     path.write_text(
         "from beside_the_evaluator import SCORE\nfrom evolve.evaluation import Evaluation\n"
-        "def evaluate(candidate):\n    return Evaluation(SCORE)\n"
+        "def evaluate(candidate):\n    from needed_later import MORE\n    return Evaluation(SCORE + MORE)\n"
     )
-    before = list(sys.path)
-    assert Evaluator(path).evaluate(CANDIDATE).score == 7.0
-    assert sys.path == before
+    assert Evaluator(path).evaluate(CANDIDATE).score == 8.0
 
 
 @pytest.mark.parametrize(

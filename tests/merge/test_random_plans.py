@@ -91,18 +91,12 @@ def plans(draw) -> tuple[Plan, tuple[int, ...]]:
         nodes.append(["add", [total, len(nodes) - 1], {}])
         total = len(nodes) - 1
     nodes.append(["maximum", [total, 1], {}])
+    values = [draw(st.sampled_from(NUMBERS)) for _ in range(2)]
     document = {
         "version": 1,
         "donors": ["ja", "math"],
         "templates": [{"nodes": nodes, "output": len(nodes) - 1}],
-        "sites": [
-            {
-                "name": "a",
-                "shape": list(shape),
-                "template": 0,
-                "values": draw(st.tuples(*[st.sampled_from(NUMBERS)] * 2).map(list)),
-            }
-        ],
+        "sites": [{"name": "a", "shape": list(shape), "template": 0, "values": values}],
         "stack": None,
     }
     return Plan.from_dict(document), shape

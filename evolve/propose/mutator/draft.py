@@ -7,13 +7,13 @@ import keyword
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import libcst as cst
 
 from evolve.propose.base import Parent, ProposalRequest
 from evolve.propose.blocks import Block
-from evolve.propose.mutator.literals import Knob, find_knobs
+from evolve.propose.mutator.literals import Knob, find_knobs, statement_knobs
 
 Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
@@ -75,7 +75,7 @@ class Draft:
     @cached_property
     def names(self) -> frozenset[str]:
         """Every identifier in the block or defined outside it."""
-        return frozenset(_identifiers(self.tree)) | self.scope.outside_names
+        return frozenset(identifiers(self.tree)) | self.scope.outside_names
 
     @property
     def site(self) -> str:
@@ -209,15 +209,19 @@ def find(tree: cst.CSTNode, accept: Callable[[cst.CSTNode], bool]) -> list[cst.C
     return found
 
 
-def _identifiers(tree: cst.CSTNode) -> Iterator[str]:
-    for node in find(tree, lambda item: isinstance(item, cst.Name)):
-        assert isinstance(node, cst.Name)
-        yield node.value
+@lru_cache(maxsize=4096)
+def identifiers(tree: cst.CSTNode) -> tuple[str, ...]:
+    """Every identifier below a node, once per occurrence; remembered, since nodes are immutable and shared."""
+    if isinstance(tree, cst.Module):
+        return tuple(name for item in tree.body for name in identifiers(item))
+    return tuple(
+        node.value for node in find(tree, lambda item: isinstance(item, cst.Name)) if isinstance(node, cst.Name)
+    )
 
 
 def uses(tree: cst.CSTNode, name: str) -> int:
     """How often an identifier occurs below ``tree``."""
-    return sum(item == name for item in _identifiers(tree))
+    return identifiers(tree).count(name)
 
 
 def assigned_name(statement: cst.CSTNode) -> tuple[str, cst.BaseExpression] | None:
@@ -231,7 +235,7 @@ def assigned_name(statement: cst.CSTNode) -> tuple[str, cst.BaseExpression] | No
 
 
 def _declares_knob(statement: cst.CSTNode) -> bool:
-    return isinstance(statement, cst.SimpleStatementLine) and bool(find_knobs(statement))
+    return isinstance(statement, cst.SimpleStatementLine) and bool(statement_knobs(statement))
 
 
 def _imports(tree: cst.Module, name: str) -> bool:
@@ -255,7 +259,7 @@ def _prune_once(draft: Draft) -> Draft:
     if draft.merge is None:
         return draft
     counts: dict[str, int] = {}
-    for name in _identifiers(draft.tree):
+    for name in identifiers(draft.tree):
         counts[name] = counts.get(name, 0) + 1
     keep: Collection[str] = ENTRIES | draft.scope.outside_names
     for item in draft.tree.body:

@@ -15,8 +15,8 @@ class Process:
     """A Gaussian process with a squared-exponential kernel.
 
     ``points`` is (n, d), ``scores`` (n,). Length scale (in multiples of ``scale``) and noise are those of the largest
-    marginal likelihood on a small grid. Scores are standardised; ones far below the median are raised to it, since how badly
-    a collapsed model fails says nothing about the rest. Source: Rasmussen and Williams 2006, algorithm 2.1.
+    marginal likelihood on a small grid. Scores are standardised; ones far below the median are raised to it, since how
+    badly a collapsed model fails says nothing about the rest. Source: Rasmussen and Williams 2006, algorithm 2.1.
     """
 
     def __init__(self, points: Vector, scores: Vector, scale: float = 1.0) -> None:

@@ -1,7 +1,7 @@
 """Runs simple recipe code on numbers without executing it: a small evaluator of syntax trees.
 
-It knows numbers, strings, lists, tuples, dictionaries, ``site``, helper functions, the merge methods and conditions on the
-site. Everything else raises Unsupported; a step limit bounds its time. Program text never reaches ``exec``.
+It knows numbers, strings, lists, tuples, dictionaries, ``site``, helper functions, the merge methods and conditions on
+the site. Everything else raises Unsupported; a step limit bounds its time. Program text never reaches ``exec``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,22 @@ class _Return(Exception):
         self.value = value
 
 
+def _range(*bounds: int) -> list[int]:
+    numbers = range(*bounds)
+    if len(numbers) > MAX_ITEMS:
+        raise Unsupported("loop")
+    return list(numbers)
+
+
+def _enumerated(items: Sequence[Any]) -> list[tuple[int, Any]]:
+    return list(enumerate(items))
+
+
+def _total(items: Sequence[Any]) -> Any:
+    """``sum`` without a start value, which would join lists."""
+    return sum(items)
+
+
 _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
@@ -40,18 +56,11 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "min": min, "max": max, "abs": abs, "int": int, "float": float, "round": round, "len": len, "bool": bool,
     "exp": math.exp, "sqrt": math.sqrt, "sin": math.sin, "cos": math.cos, "tanh": math.tanh, "log": math.log,
     "floor": math.floor, "ceil": math.ceil, "list": list, "tuple": tuple, "zip": lambda *a: list(zip(*a, strict=False)),
-    "dict": dict, "sum": lambda items: sum(items), "enumerate": lambda items: list(enumerate(items)),
-    "range": lambda *bounds: _range(*bounds),
+    "dict": dict, "sum": lambda items: sum(items), "enumerate": _enumerated,
+    "range": _range,
 }  # fmt: skip
 _METHODS = frozenset({"index", "get", "startswith", "endswith"})
 _CONSTANTS = {"pi": math.pi, "e": math.e}
-
-
-def _range(*bounds: int) -> list[int]:
-    numbers = range(*bounds)
-    if len(numbers) > MAX_ITEMS:
-        raise Unsupported("loop")
-    return list(numbers)
 
 
 class Interpreter:
@@ -198,7 +207,9 @@ class Interpreter:
                 return self._subscript(self._value(owner, local, depth), place, local, depth)
             case ast.Call():
                 return self._call(node, local, depth)
-            case ast.ListComp(elt=element, generators=[ast.comprehension(target=ast.Name(id=name), iter=items, ifs=[])]):
+            case ast.ListComp(
+                elt=element, generators=[ast.comprehension(target=ast.Name(id=name), iter=items, ifs=[])]
+            ):
                 scope = dict(local)
                 return [self._value(element, scope | {name: item}, depth) for item in self._items(items, local, depth)]
             case _:
@@ -220,7 +231,7 @@ class Interpreter:
             raise Unsupported("subscript")
         if isinstance(place, ast.Slice):
             bounds = (place.lower, place.upper, place.step)
-            return owner[slice(*(None if b is None else self._value(b, local, depth) for b in bounds))]  # type: ignore[index]
+            return owner[slice(*(None if b is None else self._value(b, local, depth) for b in bounds))]
         return owner[self._value(place, local, depth)]
 
     def _call(self, node: ast.Call, local: dict[str, Any], depth: int) -> Any:

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
 import libcst as cst
 
@@ -14,8 +13,6 @@ from evolve.propose.mutator.numbers import Range, text_of
 
 _INTEGER_KNOB_RANGE = 3
 """A knob written with whole numbers only is a counting knob when its bounds are at least this far apart."""
-
-_Tree = TypeVar("_Tree", bound=cst.CSTNode)
 
 
 @dataclass(frozen=True)
@@ -97,11 +94,21 @@ class _Knobs(cst.CSTVisitor):
             self.found.setdefault(knob.name, knob)
 
 
-def find_knobs(tree: cst.CSTNode) -> dict[str, Knob]:
-    """The knobs of a tree by name, in order of appearance."""
+@lru_cache(maxsize=4096)
+def statement_knobs(statement: cst.CSTNode) -> Mapping[str, Knob]:
+    """The knobs of one statement; nodes are immutable and shared between drafts, so this is remembered."""
     visitor = _Knobs()
-    tree.visit(visitor)
+    statement.visit(visitor)
     return visitor.found
+
+
+def find_knobs(tree: cst.Module) -> dict[str, Knob]:
+    """The knobs of a tree by name, in order of appearance."""
+    found: dict[str, Knob] = {}
+    for statement in tree.body:
+        for name, knob in statement_knobs(statement).items():
+            found.setdefault(name, knob)
+    return found
 
 
 class _SetKnobs(cst.CSTTransformer):
@@ -125,11 +132,11 @@ def _value_node(old: cst.BaseExpression, knob: Knob, values: tuple[float, ...]) 
     return nodes[0]
 
 
-def set_knobs(tree: _Tree, values: Mapping[str, tuple[float, ...]]) -> _Tree:
+def set_knobs(tree: cst.Module, values: Mapping[str, tuple[float, ...]]) -> cst.Module:
     """The tree with new literals for the named knobs; each tuple has the length of the knob's value."""
-    changed = tree.visit(_SetKnobs(values))
-    assert isinstance(changed, type(tree)), "only literals change"
-    return changed
+    change = _SetKnobs(values)
+    body = [item.visit(change) if statement_knobs(item).keys() & values.keys() else item for item in tree.body]
+    return tree.with_changes(body=body)
 
 
 class _Constants(cst.CSTVisitor):
@@ -162,7 +169,7 @@ def find_constants(tree: cst.CSTNode, integers: bool = False) -> list[cst.Intege
 
 @lru_cache(maxsize=4096)
 def knob_values(source: str) -> Mapping[str, tuple[float, ...]]:
-    """The knob values of a whole program by name; empty when it does not parse. Faster than a syntax tree with spaces."""
+    """The knob values of a whole program by name; empty when it does not parse."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from dataclasses import replace
+from functools import lru_cache
 
 import libcst as cst
 import numpy as np
@@ -64,9 +65,7 @@ def mutate(request: ProposalRequest) -> Proposal:
     return _screened(children, request, draft, rng)
 
 
-def _screened(
-    children: list[Proposal], request: ProposalRequest, draft: Draft, rng: np.random.Generator
-) -> Proposal:
+def _screened(children: list[Proposal], request: ProposalRequest, draft: Draft, rng: np.random.Generator) -> Proposal:
     """The child that the scores of other programs speak for; the first where there are too few of them."""
     ground = landscape(request, draft) if len(children) > 1 else None
     return children[ground.best([child.source for child in children], rng) if ground is not None else 0]
@@ -110,6 +109,7 @@ def _fits(changed: Draft, parent: Draft) -> bool:
     return lines <= max(MAX_LINES, before) and changed.size <= max(MAX_COORDINATES, parent.size)
 
 
+@lru_cache(maxsize=256)
 def parse_block(text: str) -> cst.Module | None:
     """The tree of a block's text, None where it is not valid on its own."""
     try:

@@ -88,7 +88,7 @@ def _by_effect(space: Space, source: str, ground: Landscape, rng: np.random.Gene
         candidates.append(_folded(here + step))
     points = np.array(candidates)
     drawn = ground.process.draw(ground.here + (points - here) @ jacobian, rng, SPREAD)
-    return points[int(np.argmax(drawn))]
+    return np.asarray(points[int(np.argmax(drawn))])
 
 
 def _by_knobs(draft: Draft, space: Space, rng: np.random.Generator) -> Vector | None:
@@ -109,7 +109,7 @@ def _by_knobs(draft: Draft, space: Space, rng: np.random.Generator) -> Vector | 
         candidates.append(_folded(start + random_step(space, rng)))
     array = np.array(candidates)
     drawn = Process(sample, targets, np.sqrt(space.size)).draw(array, rng, SPREAD)
-    return array[int(np.argmax(drawn))]
+    return np.asarray(array[int(np.argmax(drawn))])
 
 
 def _folded(point: Vector) -> Vector:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from evolve.propose.mutator.draft import Draft, Statement, assigned_name, find, uses
+from evolve.propose.mutator.draft import Draft, Statement, assigned_name, identifiers, uses
 from evolve.propose.mutator.literals import Knob, read_knob
 
 
@@ -104,7 +104,9 @@ def insert_statement(draft: Draft, text: str, place: int) -> Draft:
     assert draft.merge is not None
     body = draft.merge.body
     if not isinstance(body, cst.IndentedBlock):
-        body = cst.IndentedBlock([cst.SimpleStatementLine([item]) for item in body.body if isinstance(item, cst.BaseSmallStatement)])
+        body = cst.IndentedBlock(
+            [cst.SimpleStatementLine([item]) for item in body.body if isinstance(item, cst.BaseSmallStatement)]
+        )
     statements = list(body.body)
     statements.insert(place, parse_statement(draft, text))
     return draft.swap(draft.merge, draft.merge.with_changes(body=body.with_changes(body=statements)))
@@ -133,7 +135,7 @@ def return_value(draft: Draft) -> cst.BaseExpression | None:
 
 def names_in(node: cst.CSTNode) -> set[str]:
     """Identifiers below a node."""
-    return {item.value for item in find(node, lambda n: isinstance(n, cst.Name)) if isinstance(item, cst.Name)}
+    return set(identifiers(node))
 
 
 def text_of_node(node: cst.CSTNode) -> str:
