@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evolve.errors import UsageError
+from evolve.errors import EvolveError, UsageError
 
 if TYPE_CHECKING:
     from evolve.loop.start import Intent
@@ -156,8 +156,16 @@ def go(intent: Intent, plain: bool) -> int:
     try:
         with watcher(plain) as view:
             ended = asyncio.run(conduct(intent, view))
+    except EvolveError as error:
+        if not intent.folder.exists():
+            raise
+        raise type(error)(
+            f"{error}; what was finished is kept, go on with: evolve resume {intent.folder.name}"
+        ) from error
     except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo(f"aborted; what was finished is kept.  Go on with:  evolve resume {intent.folder.name}", err=True)
+        kept = f"what was finished is kept.  Go on with:  evolve resume {intent.folder.name}"
+        before = "the run had not begun; what was prepared is kept"
+        click.echo(f"aborted; {kept if intent.folder.exists() else before}", err=True)
         return 130
     if not ended:
         click.echo(f"stopped; nothing is lost.  Go on with:  evolve resume {intent.folder.name}")

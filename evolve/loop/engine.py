@@ -86,7 +86,7 @@ class Engine:
                 current.cancel()
                 return
             self.drain()
-            waiting = len(self._tasks)
+            waiting = self.parts.status.in_flight
             self.parts.observer.message(f"stopping: finishing {waiting} proposals in flight; Ctrl-C again aborts them")
 
         for name in (signal.SIGINT, signal.SIGTERM):
@@ -101,7 +101,8 @@ class Engine:
         self.parts.status.phase = "seeds"
         for ticket in self._unfinished():
             self._start(ticket)
-        known = {row["seed_name"] for row in queries.baselines(self.parts.database.connection)}
+        rows = queries.baselines(self.parts.database.connection)
+        known = {row["seed_name"] for row in rows if row["state"] != "abandoned"}
         for index, (name, source) in enumerate(self.parts.problem.seeds.items()):
             if name in known:
                 continue
@@ -137,15 +138,16 @@ class Engine:
     def _start(self, ticket: Ticket) -> None:
         task = asyncio.create_task(self._live(ticket), name=f"proposal {ticket.id}")
         self._tasks.add(task)
-        self.parts.status.in_flight = len(self._tasks)
+        self.parts.status.in_flight += 1
 
     async def _drained(self) -> None:
         try:
             while self._tasks:
                 done, _ = await asyncio.wait(set(self._tasks), return_when=asyncio.FIRST_COMPLETED)
                 self._tasks -= done
-                for task in done:
-                    task.result()
+                failed = [error for task in done if (error := task.exception()) is not None]
+                if failed:
+                    raise failed[0]
         except BaseException:
             await self.abort()
             raise
@@ -158,7 +160,7 @@ class Engine:
     def _room(self) -> bool:
         if self.draining or self.parts.status.phase != "evolving":
             return False
-        flying = sum(not task.done() for task in self._tasks)
+        flying = self.parts.status.in_flight
         if flying >= self._capacity or self._fruitless >= FRUITLESS_LIMIT:
             return False
         budget = self.parts.config.budget
@@ -181,9 +183,8 @@ class Engine:
         async with self._committed.turn(ticket.number):
             self._finish(ticket, result)
             # Sampling happens here, before the next number may commit: what it sees follows from numbers alone.
-            self._tasks.discard(asyncio.current_task())
+            self.parts.status.in_flight -= 1
             self._launch()
-        self.parts.status.in_flight = len(self._tasks)
         self.parts.observer.update(self.parts.status)
 
     def _finish(self, ticket: Ticket, result: Scored | EvolveError) -> None:

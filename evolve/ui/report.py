@@ -34,6 +34,8 @@ def report_rows(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     rows = []
     for baseline in reversed(queries.baselines(connection)):
         number = baseline["id"]
+        if baseline["state"] == "abandoned":
+            continue
         if baseline["score"] is None:
             rows.append(
                 {"id": number, "name": baseline["seed_name"], "search": baseline["reason"] or baseline["state"]}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import libcst as cst
 
-from evolve.propose.mutator.draft import Draft
+from evolve.propose.mutator.draft import Draft, assigned_name
 from evolve.propose.mutator.literals import argument, function_name
 from evolve.propose.mutator.weights import text_of_node
 
@@ -55,8 +55,11 @@ class MethodCall:
         return swap_expression(draft, self.node, new.text).with_import(new.method)
 
 
-def read_call(node: cst.CSTNode) -> MethodCall | None:
-    """The call of a method over a list of tensors; None for anything else, or where its lists are no literal lists."""
+def read_call(node: cst.CSTNode, lists: Mapping[str, cst.List]) -> MethodCall | None:
+    """The call of a method over a list of tensors; None for anything else, or where its lists are no literal lists.
+
+    ``lists`` are local variables that hold a literal list; rewriting a call puts the list in their place.
+    """
     if not isinstance(node, cst.Call):
         return None
     method = function_name(node) or ""
@@ -67,8 +70,8 @@ def read_call(node: cst.CSTNode) -> MethodCall | None:
     tensors, weights = argument(node, shift, "tensors"), argument(node, shift + 1, "weights")
     if tensors is None or (shift and base is None):
         return None
-    donors = _elements(tensors.value)
-    factors = _elements(weights.value) if weights is not None else None
+    donors = _elements(tensors.value, lists)
+    factors = _elements(weights.value, lists) if weights is not None else None
     if donors is None or (weights is not None and (factors is None or len(factors) != len(donors))):
         return None
     options = {}
@@ -79,7 +82,9 @@ def read_call(node: cst.CSTNode) -> MethodCall | None:
     return MethodCall(node, method, text_of_node(base.value) if base else None, donors, factors, options)
 
 
-def _elements(node: cst.BaseExpression) -> tuple[str, ...] | None:
+def _elements(node: cst.BaseExpression, lists: Mapping[str, cst.List]) -> tuple[str, ...] | None:
+    if isinstance(node, cst.Name) and node.value in lists:
+        node = lists[node.value]
     if not isinstance(node, (cst.List, cst.Tuple)) or any(isinstance(e, cst.StarredElement) for e in node.elements):
         return None
     return tuple(text_of_node(element.value) for element in node.elements)
@@ -87,7 +92,11 @@ def _elements(node: cst.BaseExpression) -> tuple[str, ...] | None:
 
 def method_calls(draft: Draft) -> list[MethodCall]:
     """All readable method calls of ``merge``, outer ones first."""
-    found = (read_call(node) for node in draft.expressions(lambda node: isinstance(node, cst.Call)))
+    assert draft.merge is not None
+    assigned = [target for item in draft.merge.body.body if (target := assigned_name(item)) is not None]
+    names = [name for name, _ in assigned]
+    lists = {name: value for name, value in assigned if isinstance(value, cst.List) and names.count(name) == 1}
+    found = (read_call(node, lists) for node in draft.expressions(lambda node: isinstance(node, cst.Call)))
     return [call for call in found if call is not None]
 
 
@@ -103,8 +112,3 @@ def donor_expression(draft: Draft, donor: str) -> tuple[Draft, str]:
     if star is not None and donor not in [p.name.value for p in draft.merge.params.params]:
         return draft, f'{star.name.value}["{donor}"]'
     return draft.with_parameter(donor), donor
-
-
-def donors_in(texts: Sequence[str], donors: Sequence[str]) -> list[str]:
-    """The donors among expressions that are plain donor names."""
-    return [text for text in texts if text in donors]

@@ -9,7 +9,8 @@ from evolve.errors import PatchError
 from evolve.propose.base import Parent
 from evolve.propose.blocks import find_blocks
 from evolve.propose.mutator.draft import ENTRIES, Draft, assigned_name, parameters
-from evolve.propose.mutator.perturb import Edit, nudge
+from evolve.propose.mutator.effect import METHODS
+from evolve.propose.mutator.perturb import Edit
 from evolve.propose.mutator.schedule import condition
 from evolve.propose.mutator.weights import (
     after_docstring,
@@ -69,7 +70,7 @@ def take_schedule(draft: Draft, rng: np.random.Generator) -> Edit | None:
     for statement in rest:
         draft = draft.with_statement(text_of_node(statement.with_changes(leading_lines=[])))
     text = f"{variable} = {_renamed_text(expression, {theirs.site: draft.site})}\n"
-    return nudge(insert_statement(draft, text, after_docstring(draft)), rng), f"{variable} as in the mate"
+    return insert_statement(draft, text, after_docstring(draft)), f"{variable} as in the mate"
 
 
 def graft(draft: Draft, rng: np.random.Generator) -> Edit | None:
@@ -88,6 +89,8 @@ def graft(draft: Draft, rng: np.random.Generator) -> Edit | None:
         return None
     for name in arguments:
         draft = draft.with_parameter(name)
+    for name in sorted({"knob", *METHODS} & {name for part in parts for name in names_in(part)}):
+        draft = draft.with_import(name)
     draft = _with_parts(draft, parts)
     found = condition(draft, rng)
     if found is None or rng.random() < 0.4:
@@ -98,7 +101,7 @@ def graft(draft: Draft, rng: np.random.Generator) -> Edit | None:
         test = found[0]
     call = ", ".join([draft.site, *(f"{name}={name}" for name in arguments)])
     draft = insert_statement(draft, f"if {test}:\n    return {helper}({call})\n", after_docstring(draft))
-    return nudge(draft.prune(), rng), f"cross: the mate's recipe where {test}"
+    return draft.prune(), f"cross: the mate's recipe where {test}"
 
 
 def _is_definition(item: cst.CSTNode) -> bool:

@@ -23,8 +23,10 @@ ENTRIES = frozenset({"merge", "stack", "gather"})
 
 @dataclass(frozen=True)
 class Scope:
-    """What surrounds the block: names defined outside it, and the request."""
+    """What surrounds the block: the text before and after it, names defined there, and the request."""
 
+    before: str
+    after: str
     outside_names: frozenset[str]
     imported: frozenset[str]
     request: ProposalRequest
@@ -53,6 +55,11 @@ class Draft:
     @property
     def code(self) -> str:
         return self.tree.code
+
+    @property
+    def source(self) -> str:
+        """The whole program, as the evaluator of effects reads it."""
+        return self.scope.before + self.code + self.scope.after
 
     @cached_property
     def knobs(self) -> dict[str, Knob]:
@@ -113,7 +120,7 @@ class Draft:
         if usable:
             body.insert(usable[-1] + 1, statement)
         else:
-            body.insert(stop, statement)
+            body.insert(stop, _set_apart(statement) if stop and _is_import(body[stop - 1]) else statement)
             body[stop + 1] = _set_apart(body[stop + 1])
         return self.with_tree(self.tree.with_changes(body=body))
 
@@ -144,6 +151,8 @@ class Draft:
         module = "evolve.recipe" if name == "knob" else "evolve.methods"
         statement = cst.parse_statement(f"from {module} import {name}\n", config=self.tree.config_for_parsing)
         body = [statement, *self.tree.body]
+        if len(body) > 1:
+            body[1] = _set_apart(body[1])
         return self.with_tree(self.tree.with_changes(body=body))
 
     def with_parameter(self, donor: str) -> Draft:
@@ -167,7 +176,7 @@ class Draft:
         return find(self.merge.body, accept)
 
     def prune(self) -> Draft:
-        """The draft without knobs, helper functions and donors that nothing uses any more."""
+        """The draft without knobs, helper functions, local variables and donors that nothing uses any more."""
         draft = self
         while True:
             smaller = _prune_once(draft)
@@ -178,12 +187,13 @@ class Draft:
 
 def make_scope(source: str, block: Block, request: ProposalRequest) -> Scope:
     """The names that the text outside a block defines, found in the rest of the source."""
-    rest = source[: block.start] + "\n" * block.text(source).count("\n") + source[block.end :]
+    before, after = source[: block.start], source[block.end :]
+    rest = before + after
     try:
         tree = ast.parse(rest)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         words = frozenset(re.findall(r"[^\W\d]\w*", rest))
-        return Scope(words, words, request)
+        return Scope(before, after, words, words, request)
     imported = {
         (alias.asname or alias.name).split(".")[0]
         for node in tree.body
@@ -192,7 +202,7 @@ def make_scope(source: str, block: Block, request: ProposalRequest) -> Scope:
     }
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | imported
     names |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    return Scope(frozenset(names), frozenset(imported), request)
+    return Scope(before, after, frozenset(names), frozenset(imported), request)
 
 
 def parameters(function: cst.FunctionDef) -> list[str]:
@@ -248,11 +258,17 @@ def _blank() -> cst.EmptyLine:
 
 
 def _set_apart(old: Statement) -> Statement:
-    """Two blank lines before a function that now follows a statement; its comments stay with it."""
-    if not isinstance(old, cst.FunctionDef):
+    """A blank line before a statement that now follows others, two before a function; comments stay with it."""
+    if _is_import(old):
         return old
-    comments = [line for line in old.leading_lines if line.comment is not None]
-    return old.with_changes(leading_lines=[_blank(), _blank(), *comments])
+    comments = [line for line in getattr(old, "leading_lines", ()) if line.comment is not None]
+    blanks = [_blank()] * (2 if isinstance(old, cst.FunctionDef) else 1)
+    return old.with_changes(leading_lines=[*blanks, *comments])
+
+
+def _is_import(statement: cst.CSTNode) -> bool:
+    lines = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    return any(isinstance(line, (cst.Import, cst.ImportFrom)) for line in lines)
 
 
 def _prune_once(draft: Draft) -> Draft:
@@ -268,6 +284,12 @@ def _prune_once(draft: Draft) -> Draft:
         if unused_knob or _unused_function(item, counts, keep):
             body = [other for other in draft.tree.body if other is not item]
             return draft.with_tree(draft.tree.with_changes(body=body))
+    for line in draft.merge.body.body:
+        target = assigned_name(line)
+        if target is not None and uses(draft.merge, target[0]) == 1:
+            tree = draft.tree.deep_remove(line)
+            assert isinstance(tree, cst.Module)
+            return draft.with_tree(tree)
     params = draft.merge.params
     for param in params.params[1:]:
         if uses(draft.merge.body, param.name.value) == 0 and param.name.value in draft.scope.request.donors:

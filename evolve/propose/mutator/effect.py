@@ -188,19 +188,25 @@ class Effects:
         Entries: for each site the amount of each donor (base excluded), scaled so that squared distances are means over
         the model, then what methods drop and elect.
         """
-        if source not in self._known:
-            if len(self._known) > MAX_REMEMBERED:
-                self._known.clear()
-            self._known[source] = self.with_knobs(source, {})
-        return self._known[source]
+        known = self._known  # several threads may ask at once; a dictionary is replaced when full, never emptied
+        if source in known:
+            return known[source]
+        found = self.with_knobs(source, {})
+        if len(known) >= MAX_REMEMBERED:
+            known = self._known = {}
+        known[source] = found
+        return found
 
     def slopes(self, source: str, space: Space) -> Vector | None:
         """How the effect changes with each coordinate of the program's own knobs, (coordinates, entries)."""
-        if source not in self._slopes:
-            if len(self._slopes) > MAX_REMEMBERED // 16:
-                self._slopes.clear()
-            self._slopes[source] = self._measured(source, space)
-        return self._slopes[source]
+        known = self._slopes
+        if source in known:
+            return known[source]
+        found = self._measured(source, space)
+        if len(known) >= MAX_REMEMBERED // 16:
+            known = self._slopes = {}
+        known[source] = found
+        return found
 
     def _measured(self, source: str, space: Space) -> Vector | None:
         start, here, found = self.of(source), space.here(), []

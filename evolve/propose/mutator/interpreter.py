@@ -56,7 +56,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "min": min, "max": max, "abs": abs, "int": int, "float": float, "round": round, "len": len, "bool": bool,
     "exp": math.exp, "sqrt": math.sqrt, "sin": math.sin, "cos": math.cos, "tanh": math.tanh, "log": math.log,
     "floor": math.floor, "ceil": math.ceil, "list": list, "tuple": tuple, "zip": lambda *a: list(zip(*a, strict=False)),
-    "dict": dict, "sum": lambda items: sum(items), "enumerate": _enumerated,
+    "dict": dict, "sum": _total, "enumerate": _enumerated,
     "range": _range,
 }  # fmt: skip
 _METHODS = frozenset({"index", "get", "startswith", "endswith"})

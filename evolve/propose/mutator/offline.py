@@ -12,15 +12,19 @@ import numpy as np
 
 from evolve.errors import PatchError
 from evolve.propose.base import Patch, Proposal, ProposalRequest
-from evolve.propose.blocks import Block, find_blocks, replace_blocks
+from evolve.propose.blocks import find_blocks, replace_blocks
 from evolve.propose.mutator.draft import Draft, make_scope
+from evolve.propose.mutator.perturb import perturb_knobs
 from evolve.propose.mutator.registry import Operator, operators_for
-from evolve.propose.mutator.surrogate import landscape
+from evolve.propose.mutator.surrogate import Landscape, landscape, learned_step
 
 ATTEMPTS = 12
-SCREENED = 6
+SCREENED = 4
 SCREENING_SHARE = 0.8
 """Share of proposals that are the best of SCREENED children in the eyes of the surrogate, not the first."""
+
+LEARNED_SHARE = 0.75
+"""Share of new structures whose first numbers come from the surrogate, not from chance."""
 
 MAX_LINES = 140
 MAX_COORDINATES = 64
@@ -48,27 +52,23 @@ def mutate(request: ProposalRequest) -> Proposal:
         raise PatchError("the offline mutator cannot parse the parent's EVOLVE-BLOCK; it is not valid Python")
     index = _choose_block(trees, request, rng)
     draft = Draft(trees[index], make_scope(source, blocks[index], request))
+    ground = landscape(request, draft.scope.pool)
     children: list[Proposal] = []
-    wanted = SCREENED if rng.random() < SCREENING_SHARE else 1
+    wanted = SCREENED if ground is not None and rng.random() < SCREENING_SHARE else 1
     for _ in range(ATTEMPTS + wanted):
-        found = _mutated(draft, rng)
+        found = _mutated(draft, ground, rng)
         if found is None:
             continue
         changed, text, operator = found
-        child = replace_blocks(source, [_text(i, index, block, source, changed) for i, block in enumerate(blocks)])
+        texts = [changed.code if i == index else block.text(source) for i, block in enumerate(blocks)]
+        child = replace_blocks(source, texts)
         if child != source and compiles(child):
             children.append(Proposal(child, text, "cross" if operator.crosses else "diff", OfflineMutator.name))
         if len(children) >= wanted:
             break
     if not children:
         raise PatchError(f"no operator of the offline mutator changes program {request.parent.id}")
-    return _screened(children, request, draft, rng)
-
-
-def _screened(children: list[Proposal], request: ProposalRequest, draft: Draft, rng: np.random.Generator) -> Proposal:
-    """The child that the scores of other programs speak for; the first where there are too few of them."""
-    ground = landscape(request, draft) if len(children) > 1 else None
-    return children[ground.best([child.source for child in children], rng) if ground is not None else 0]
+    return children[ground.choose([child.source for child in children], rng) if ground is not None else 0]
 
 
 def _with_sound_parent(request: ProposalRequest) -> ProposalRequest:
@@ -91,16 +91,25 @@ def _choose_block(trees: dict[int, cst.Module], request: ProposalRequest, rng: n
     return int(rng.choice(list(trees), p=sizes / sizes.sum()))
 
 
-def _mutated(draft: Draft, rng: np.random.Generator) -> tuple[Draft, str, Operator] | None:
+def _mutated(draft: Draft, ground: Landscape | None, rng: np.random.Generator) -> tuple[Draft, str, Operator] | None:
     """The first operator that applies, drawn by weight without repetition, and whose child is not too large."""
     operators = operators_for(draft)
     while operators:
         weights = np.array([weight for _, weight in operators])
         operator, _ = operators.pop(int(rng.choice(len(operators), p=weights / weights.sum())))
-        edit = operator.apply(draft, rng)
-        if edit is not None and edit[1] and (not operator.grows or _fits(edit[0], draft)):
-            return edit[0], edit[1], operator
+        edit = operator.apply(draft, rng) if operator.apply is not None else learned_step(draft, ground, rng)
+        if edit is None or not edit[1] or (operator.grows and not _fits(edit[0], draft)):
+            continue
+        changed = edit[0] if operator.moves else _stepped(edit[0], ground, rng)
+        return changed, edit[1], operator
     return None
+
+
+def _stepped(draft: Draft, ground: Landscape | None, rng: np.random.Generator) -> Draft:
+    """The draft after a step of its knobs: a new structure alone computes what its parent computed."""
+    edit = learned_step(draft, ground, rng) if ground is not None and rng.random() < LEARNED_SHARE else None
+    edit = edit or perturb_knobs(draft, rng)
+    return edit[0] if edit is not None else draft
 
 
 def _fits(changed: Draft, parent: Draft) -> bool:
@@ -127,7 +136,3 @@ def compiles(source: str) -> bool:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
     return True
-
-
-def _text(index: int, changed_index: int, block: Block, source: str, changed: Draft) -> str:
-    return changed.code if index == changed_index else block.text(source)

@@ -62,12 +62,6 @@ def perturb_knobs(draft: Draft, rng: np.random.Generator) -> Edit | None:
     return None
 
 
-def nudge(draft: Draft, rng: np.random.Generator) -> Draft:
-    """The draft after one perturbation; structural operators use it so that no child equals its parent."""
-    edit = perturb_knobs(draft, rng)
-    return edit[0] if edit is not None else draft
-
-
 def differential(draft: Draft, rng: np.random.Generator) -> Edit | None:
     """Differential evolution: the parent plus a scaled difference of two programs, on the knobs that they share."""
     space = space_of(draft)
@@ -144,4 +138,4 @@ def widen(draft: Draft, rng: np.random.Generator) -> Edit | None:
     knob, side, bound = stuck[rng.integers(len(stuck))]
     arg = next(arg for arg in knob.node.args if arg.keyword is not None and arg.keyword.value == side)
     wider = draft.swap(arg, arg.with_changes(value=number_node(round(bound, 4))))
-    return nudge(wider, rng), f"widen {knob.name}: {side} -> {shown(bound)}"
+    return wider, f"widen {knob.name}: {side} -> {shown(bound)}"

@@ -25,7 +25,6 @@ from evolve.propose.mutator.structure import (
     wrap_donor,
     wrap_layer_swap,
 )
-from evolve.propose.mutator.surrogate import learned_step
 
 CROSSING_BOOST = 4.0
 """How much more often the crossing operators are drawn when there is a mate."""
@@ -33,17 +32,19 @@ CROSSING_BOOST = 4.0
 
 @dataclass(frozen=True)
 class Operator:
-    """One kind of edit. ``apply`` returns None where it does not fit; ``grows`` marks edits held to the size limits."""
+    """One kind of edit.
 
-    apply: Callable[[Draft, np.random.Generator], Edit | None]
+    ``apply`` returns None where it does not fit; it is itself None for the learned step, which needs the landscape.
+    ``grows`` marks edits held to the size limits, ``moves`` those that change numbers themselves: after the others, the
+    child's knobs take a step.
+    """
+
+    apply: Callable[[Draft, np.random.Generator], Edit | None] | None
     weight: float
     kinds: tuple[Kind, ...] = ("merge", "program")
     grows: bool = False
     crosses: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.apply.__name__
+    moves: bool = False
 
 
 def _recipe(apply: Callable[[Draft, np.random.Generator], Edit | None], weight: float, grows: bool = False) -> Operator:
@@ -51,11 +52,11 @@ def _recipe(apply: Callable[[Draft, np.random.Generator], Edit | None], weight: 
 
 
 OPERATORS: tuple[Operator, ...] = (
-    Operator(perturb_knobs, 3.0),
-    Operator(perturb_constant, 0.3, ("merge",)),
-    Operator(perturb_constant, 4.0, ("program",)),
-    Operator(differential, 1.5),
-    Operator(learned_step, 6.0),
+    Operator(perturb_knobs, 3.0, moves=True),
+    Operator(perturb_constant, 0.3, ("merge",), moves=True),
+    Operator(perturb_constant, 4.0, ("program",), moves=True),
+    Operator(differential, 1.5, moves=True),
+    Operator(None, 6.0, moves=True),
     Operator(widen, 0.2),
     _recipe(schedule, 1.2, grows=True),
     _recipe(modulate, 0.4, grows=True),
@@ -70,11 +71,11 @@ OPERATORS: tuple[Operator, ...] = (
     _recipe(expose, 1.5, grows=True),
     _recipe(add_condition, 0.2, grows=True),
     _recipe(drop_condition, 0.1),
-    Operator(blend, 0.5, crosses=True),
+    Operator(blend, 0.5, crosses=True, moves=True),
     Operator(take_schedule, 0.3, ("merge",), grows=True, crosses=True),
     Operator(graft, 0.05, ("merge",), grows=True, crosses=True),
-    Operator(swap_operator, 0.5, ("program",)),
-    Operator(take_function, 1.0, ("program",), grows=True, crosses=True),
+    Operator(swap_operator, 0.5, ("program",), moves=True),
+    Operator(take_function, 1.0, ("program",), grows=True, crosses=True, moves=True),
 )
 
 

@@ -1,4 +1,7 @@
-"""Operators that let a number depend on the site, and back. At birth the function is the parent's, but for a nudge."""
+"""Operators that let a number depend on the site, and back.
+
+The new program computes what its parent computes, until its numbers move.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 
 from evolve.propose.mutator.draft import Draft, assigned_name, uses
 from evolve.propose.mutator.numbers import shown
-from evolve.propose.mutator.perturb import Edit, nudge
+from evolve.propose.mutator.perturb import Edit
 from evolve.propose.mutator.weights import (
     NamedKnob,
     NewKnob,
@@ -26,6 +29,9 @@ from evolve.propose.mutator.weights import (
 
 MAX_ANCHORS = 6
 """Most entries of a table over the layers; deeper models are interpolated."""
+
+DEPTHS = ("bottom", "top", "transition")
+"""Arguments of layer_swap that are depths themselves."""
 
 AT_PLACE = '''\
 def at_place(table, site):
@@ -139,7 +145,7 @@ MAKERS: tuple[tuple[Maker, float], ...] = (
 
 def schedule(draft: Draft, rng: np.random.Generator) -> Edit | None:
     """Makes one number, or all of them alike, depend on the site."""
-    knobs = free_knobs(draft)
+    knobs = _amounts(draft)
     if not knobs:
         return None
     chances = np.array([weight for _, weight in MAKERS])
@@ -152,7 +158,18 @@ def schedule(draft: Draft, rng: np.random.Generator) -> Edit | None:
             return None
         draft, words = _shaped(draft, old.variable, shape), shape.words
     names = ", ".join(old.variable for old in chosen)
-    return nudge(draft, rng), f"{names} {words}"
+    return draft, f"{names} {words}"
+
+
+def _amounts(draft: Draft) -> list[NamedKnob]:
+    """The free knobs that are amounts, not depths that the recipe compares with."""
+    if draft.merge is None:
+        return []
+    depths: set[str] = set()
+    for node in draft.expressions(lambda n: isinstance(n, (cst.Comparison, cst.Arg))):
+        if isinstance(node, cst.Comparison) or (node.keyword is not None and node.keyword.value in DEPTHS):  # type: ignore[attr-defined]
+            depths |= names_in(node)
+    return [item for item in free_knobs(draft) if item.variable not in depths]
 
 
 def _shaped(draft: Draft, variable: str, shape: Shape) -> Draft:
@@ -178,7 +195,7 @@ def modulate(draft: Draft, rng: np.random.Generator) -> Edit | None:
     places = [i for i, item in enumerate(merge_statements(draft)) if _assigns(item, name)]
     draft = draft.with_knob(factor, "1.0", 0.0, 2.0)
     draft = insert_statement(draft, f"if {test}:\n    {name} = {name} * {factor}\n", places[-1] + 1)
-    return nudge(draft, rng), f"scale {name} where {test}"
+    return draft, f"scale {name} where {test}"
 
 
 def _assigns(statement: cst.CSTNode, name: str) -> bool:
@@ -193,7 +210,8 @@ def _scheduled(draft: Draft) -> dict[str, list[NamedKnob]]:
     found = {}
     for statement in merge_statements(draft):
         target = assigned_name(statement)
-        if target is None or local_names(draft.merge).count(target[0]) != 1:
+        several = isinstance(target[1], (cst.List, cst.Tuple, cst.Dict, cst.ListComp)) if target is not None else False
+        if target is None or several or local_names(draft.merge).count(target[0]) != 1:
             continue
         names = names_in(target[1])
         knobs = [known[name] for name in sorted(names & known.keys())]
@@ -221,7 +239,7 @@ def flatten(draft: Draft, rng: np.random.Generator) -> Edit | None:
     draft = replace_knob(
         draft, _again(draft, first), [NewKnob(name, [level], first.knob.range.low, first.knob.range.high)]
     )
-    return nudge(draft.prune(), rng), f"{name} constant at {shown(level)}"
+    return draft.prune(), f"{name} constant at {shown(level)}"
 
 
 def _own(draft: Draft, knobs: list[NamedKnob]) -> bool:

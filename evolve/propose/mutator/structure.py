@@ -17,7 +17,7 @@ from evolve.propose.mutator.calls import (
 )
 from evolve.propose.mutator.draft import Draft, parameters
 from evolve.propose.mutator.literals import function_name, number_of
-from evolve.propose.mutator.perturb import Edit, nudge
+from evolve.propose.mutator.perturb import Edit
 from evolve.propose.mutator.schedule import condition
 from evolve.propose.mutator.weights import before_return, insert_statement, merge_statements, return_value, text_of_node
 
@@ -68,7 +68,7 @@ def swap_method(draft: Draft, rng: np.random.Generator) -> Edit | None:
         draft = draft.with_knob(options["density"], repr(_start(rng, 0.4, 0.95)), 0.05, 1.0)
     else:
         draft = call.changed(draft, method=method, base=base, options=_ordered(method, options, rng))
-    return nudge(draft.prune(), rng), f"{call.method} -> {method}"
+    return draft.prune(), f"{call.method} -> {method}"
 
 
 def _shares(choices: list[str]) -> list[float]:
@@ -100,7 +100,7 @@ def add_donor(draft: Draft, rng: np.random.Generator) -> Edit | None:
     weights = (*(call.weights or ()), weight)
     draft = call.changed(draft, tensors=(*call.tensors, expression), weights=weights)
     value = _start(rng, 0.05, 0.4)
-    return nudge(draft.with_knob(weight, repr(value), WEIGHT_LOW, WEIGHT_HIGH), rng), f"add donor {donor}"
+    return draft.with_knob(weight, repr(value), WEIGHT_LOW, WEIGHT_HIGH), f"add donor {donor}"
 
 
 def drop_donor(draft: Draft, rng: np.random.Generator) -> Edit | None:
@@ -111,7 +111,7 @@ def drop_donor(draft: Draft, rng: np.random.Generator) -> Edit | None:
     gone = int(rng.integers(len(call.tensors)))
     tensors = tuple(text for index, text in enumerate(call.tensors) if index != gone)
     weights = None if call.weights is None else tuple(t for index, t in enumerate(call.weights) if index != gone)
-    return nudge(call.changed(draft, tensors=tensors, weights=weights).prune(), rng), f"drop {call.tensors[gone]}"
+    return call.changed(draft, tensors=tensors, weights=weights).prune(), f"drop {call.tensors[gone]}"
 
 
 def _donor_places(draft: Draft) -> list[cst.Name]:
@@ -151,7 +151,7 @@ def nest(draft: Draft, rng: np.random.Generator) -> Edit | None:
         if expression != donor:
             return None
     draft = draft.with_knob(share, repr(_start(rng, 0.05, 0.3)), 0.0, 1.0 if method != "layer_swap" else 0.5)
-    return nudge(draft, rng), f"{method} of {own} and {donor}"
+    return draft, f"{method} of {own} and {donor}"
 
 
 def _merge(draft: Draft) -> cst.FunctionDef:
@@ -176,7 +176,7 @@ def unnest(draft: Draft, rng: np.random.Generator) -> Edit | None:
         return None
     call, donors = found[int(rng.integers(len(found)))]
     text = f"{function_name(call)} of {' and '.join(dict.fromkeys(donors))} -> {donors[0]}"
-    return nudge(swap_expression(draft, call, donors[0]).prune(), rng), text
+    return swap_expression(draft, call, donors[0]).prune(), text
 
 
 def wrap_donor(draft: Draft, rng: np.random.Generator) -> Edit | None:
@@ -226,7 +226,7 @@ def expose(draft: Draft, rng: np.random.Generator) -> Edit | None:
     draft = call.changed(draft, weights=tuple(named), options=options)
     for name, start, low, high in knobs:
         draft = draft.with_knob(name, repr(start), low, high)
-    return nudge(draft, rng), f"tune {', '.join(name for name, *_ in knobs)}"
+    return draft, f"tune {', '.join(name for name, *_ in knobs)}"
 
 
 def add_condition(draft: Draft, rng: np.random.Generator) -> Edit | None:
@@ -241,7 +241,7 @@ def add_condition(draft: Draft, rng: np.random.Generator) -> Edit | None:
         return None
     draft, expression = donor_expression(draft, donor)
     draft = insert_statement(draft, f"if {test}:\n    return {expression}\n", before_return(draft))
-    return nudge(draft, rng), f"{donor} alone where {test}"
+    return draft, f"{donor} alone where {test}"
 
 
 def drop_condition(draft: Draft, rng: np.random.Generator) -> Edit | None:
@@ -254,7 +254,7 @@ def drop_condition(draft: Draft, rng: np.random.Generator) -> Edit | None:
     gone = found[int(rng.integers(len(found)))]
     tree = draft.tree.deep_remove(gone)
     assert isinstance(tree, cst.Module)
-    return nudge(draft.with_tree(tree).prune(), rng), f"without the case {text_of_node(gone.test)}"
+    return draft.with_tree(tree).prune(), f"without the case {text_of_node(gone.test)}"
 
 
 def wrap_layer_swap(draft: Draft, rng: np.random.Generator) -> Edit | None:
@@ -274,4 +274,4 @@ def wrap_layer_swap(draft: Draft, rng: np.random.Generator) -> Edit | None:
         return None
     for name in (bottom, top):
         draft = draft.with_knob(name, repr(_start(rng, 0.0, 0.3)), 0.0, 0.5)
-    return nudge(draft, rng), f"{donor} in the outermost layers"
+    return draft, f"{donor} in the outermost layers"

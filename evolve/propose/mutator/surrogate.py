@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolve.propose.base import ProposalRequest
+from evolve.propose.base import Parent, ProposalRequest
 from evolve.propose.mutator.draft import Draft
 from evolve.propose.mutator.effect import Effects, effects_for
 from evolve.propose.mutator.gaussian import Process
@@ -20,7 +20,10 @@ LARGEST_SAMPLE = 160
 CANDIDATES = 192
 UPHILL = 48
 """How many of the candidates start along the slope of the mean."""
+TOWARDS, GOALS = 48, 6
+"""How many start towards the effects of the best programs, and how many of those."""
 
+RIDGE = 0.01
 SPREAD = 0.7
 """Less than 1: within a few hundred evaluations, exploiting pays more than exploring."""
 
@@ -31,9 +34,9 @@ class Landscape:
 
     effects: Effects
     process: Process
-    here: Vector
+    best: tuple[Vector, ...]
 
-    def best(self, sources: Sequence[str], rng: np.random.Generator) -> int:
+    def choose(self, sources: Sequence[str], rng: np.random.Generator) -> int:
         """Which of several children one plausible landscape likes best; the first where their effects are unknown."""
         known = [(index, self.effects.of(source)) for index, source in enumerate(sources)]
         usable = [(index, effect) for index, effect in known if effect is not None]
@@ -43,27 +46,26 @@ class Landscape:
         return usable[int(np.argmax(drawn))][0]
 
 
-def landscape(request: ProposalRequest, draft: Draft) -> Landscape | None:
+def landscape(request: ProposalRequest, pool: Sequence[Parent]) -> Landscape | None:
     """The landscape around the parent; None without enough scored programs whose effect is known."""
     if request.kind != "merge" or request.parent.score is None:
         return None
     effects = effects_for(request.donors, request.roles, request.layers)
-    found = [(effects.of(parent.source), parent.score) for parent in (request.parent, *draft.scope.pool)]
+    found = [(effects.of(parent.source), parent.score) for parent in (request.parent, *pool)]
     usable = [(effect, score) for effect, score in found if effect is not None and score is not None]
     if found[0][0] is None or len(usable) < SMALLEST_SAMPLE:
         return None
     points, scores = _nearest([effect for effect, _ in usable], [score for _, score in usable])
-    return Landscape(effects, Process(points, scores), found[0][0])
+    order = np.argsort(-scores, kind="stable")[:GOALS]
+    return Landscape(effects, Process(points, scores), tuple(points[order]))
 
 
-def learned_step(draft: Draft, rng: np.random.Generator) -> Edit | None:
+def learned_step(draft: Draft, ground: Landscape | None, rng: np.random.Generator) -> Edit | None:
     """Knob values that one plausible function through the scores of other programs likes best."""
     space = space_of(draft)
     if not space.size:
         return None
-    request = draft.scope.request
-    ground = landscape(request, draft)
-    chosen = _by_effect(space, request.parent.source, ground, rng) if ground is not None else None
+    chosen = _by_effect(space, draft.source, ground, rng) if ground is not None else None
     if chosen is None:
         chosen = _by_knobs(draft, space, rng)
     if chosen is None:
@@ -74,21 +76,32 @@ def learned_step(draft: Draft, rng: np.random.Generator) -> Edit | None:
 
 
 def _by_effect(space: Space, source: str, ground: Landscape, rng: np.random.Generator) -> Vector | None:
-    """The best of many steps, their effects extrapolated along the slopes of the parent's knobs."""
+    """The best of many steps, their effects extrapolated along the slopes of the program's knobs."""
+    start = ground.effects.of(source)
     here, jacobian = space.here(), ground.effects.slopes(source, space)
-    if jacobian is None:
+    if jacobian is None or start is None:
         return None
-    uphill = jacobian @ ground.process.gradient(ground.here)
+    uphill = jacobian @ ground.process.gradient(start)
     uphill /= max(float(np.abs(uphill).max()), 1e-12)
+    goals = _steps_towards(ground.best, start, jacobian)
     candidates = []
     for index in range(CANDIDATES):
         step = random_step(space, rng)
         if index < UPHILL:
             step = 0.5 * step + uphill * rng.exponential(0.1)
+        elif index < UPHILL + TOWARDS:
+            step = 0.5 * step + goals[index % len(goals)] * rng.uniform(0.3, 1.2)
         candidates.append(_folded(here + step))
     points = np.array(candidates)
-    drawn = ground.process.draw(ground.here + (points - here) @ jacobian, rng, SPREAD)
+    drawn = ground.process.draw(start + (points - here) @ jacobian, rng, SPREAD)
     return np.asarray(points[int(np.argmax(drawn))])
+
+
+def _steps_towards(goals: Sequence[Vector], start: Vector, jacobian: Vector) -> list[Vector]:
+    """For each effect the step that comes closest to it, by least squares with a slight pull to zero."""
+    square = jacobian @ jacobian.T
+    square += RIDGE * max(float(np.trace(square)), 1e-9) / len(square) * np.eye(len(square))
+    return [np.asarray(np.linalg.solve(square, jacobian @ (goal - start))) for goal in goals]
 
 
 def _by_knobs(draft: Draft, space: Space, rng: np.random.Generator) -> Vector | None:

@@ -10,6 +10,9 @@ import libcst as cst
 from evolve.propose.mutator.draft import Draft, Statement, assigned_name, identifiers, uses
 from evolve.propose.mutator.literals import Knob, read_knob
 
+LONGEST_LINE = 100
+"""Longer knobs stand on several lines; numbers grow a little when they are tuned."""
+
 
 @dataclass(frozen=True)
 class NamedKnob:
@@ -37,7 +40,11 @@ class NewKnob:
     @property
     def text(self) -> str:
         value = repr([float(v) for v in self.values]) if self.wide else repr(float(self.values[0]))
-        return f'{self.name} = knob("{self.name}", {value}, low={self.low!r}, high={self.high!r})\n'
+        line = f'{self.name} = knob("{self.name}", {value}, low={self.low!r}, high={self.high!r})'
+        if len(line) <= LONGEST_LINE:
+            return line + "\n"
+        lines = [f'"{self.name}"', value, f"low={self.low!r}", f"high={self.high!r}"]
+        return f"{self.name} = knob(\n" + "".join(f"    {line},\n" for line in lines) + ")\n"
 
 
 def named_knobs(draft: Draft) -> list[NamedKnob]:
