@@ -22,7 +22,10 @@ class Splits:
         self._items: dict[str, list[dict[str, Any]]] = {}
         for name, path in self._paths.items():
             if not path.is_file():
-                raise ProblemError(f"the file of split {name!r} does not exist: {path}; see [profiles.NAME.splits]")
+                raise ProblemError(
+                    f"the file of split {name!r} is missing: {path}; make it as the problem's README.md says (a JSON object "
+                    "per line), or name another file in the profile's [splits] or another folder with EVOLVE_DATA"
+                )
 
     def items(self, name: str) -> list[dict[str, Any]]:
         """A fresh copy of the split's items; a problem that declares no ``search`` split has none in it."""

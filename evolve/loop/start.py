@@ -93,6 +93,7 @@ def worker_setup(problem: Problem, config: RunConfig, made: Path | None) -> dict
 @asynccontextmanager
 async def assembled(intent: Intent, observer: Observer) -> AsyncIterator[Parts]:
     """The running machinery of a run. A new run whose machinery cannot start leaves no folder behind."""
+    ensemble = ensemble_of(intent.config)
     made = await prepared(intent.problem, observer)
     database = _open(intent, made)
     began = intent.resumed
@@ -100,14 +101,14 @@ async def assembled(intent: Intent, observer: Observer) -> AsyncIterator[Parts]:
         problem = intent.problem if intent.resumed else folders.snapshot(intent.problem, intent.folder)
         observer.message("starting workers")
         async with _machines(intent, problem, made) as (pool, sandbox):
-            parts = _parts(intent, problem, observer, database, pool, sandbox)
+            parts = _parts(intent, problem, observer, database, pool, sandbox, ensemble)
             for note in (*machine_notes(pool, sandbox), *pool.info.get("notes", [])):
                 observer.message(note)
             began = True
             try:
                 yield parts
             finally:
-                await parts.ensemble.aclose()
+                await ensemble.aclose()
     finally:
         database.close()
         if not began:
@@ -173,7 +174,13 @@ def _sandbox(kind: str, config: RunConfig) -> Sandbox:
 
 
 def _parts(
-    intent: Intent, problem: Problem, observer: Observer, database: Database, pool: WorkerPool, sandbox: Sandbox
+    intent: Intent,
+    problem: Problem,
+    observer: Observer,
+    database: Database,
+    pool: WorkerPool,
+    sandbox: Sandbox,
+    ensemble: Ensemble,
 ) -> Parts:
     config, status = intent.config, Status()
     status.evaluations_limit = config.budget.evaluations
@@ -184,7 +191,7 @@ def _parts(
         database=database,
         pool=pool,
         sandbox=sandbox,
-        ensemble=ensemble_of(config),
+        ensemble=ensemble,
         archive=archive_of(problem, config, database),
         observer=observer,
         status=status,

@@ -141,7 +141,9 @@ def _proposer(
         from evolve.propose.language_model import LanguageModel
 
         assert client is not None, "parse makes a client for every model"
-        return LanguageModel(ModelConfig.from_table(name, models.get(name, {})), client, patches, attempts)
+        config = ModelConfig.from_table(name, models.get(name, {}))
+        config.key()  # a missing key is told before anything starts
+        return LanguageModel(config, client, patches, attempts)
     plugins = _plugins()
     if name in plugins:
         made: Proposer = plugins[name].load()()

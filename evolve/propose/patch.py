@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,11 +55,9 @@ def _only_program(source: str, text: str, patch: Patch) -> str:
     marked = [code for code in found if has_markers(code)]
     if marked:
         return marked[-1]
-    names = _defined(source)
+    names = _defined("".join(block.text(source) for block in find_blocks(source)))
     whole = [code for code in found if names and names <= _defined(code)]
     candidates = whole or found
-    if len(candidates) == 1:
-        return candidates[0]
     if len(set(candidates)) == 1:
         return candidates[0]
     raise PatchError(f"the reply holds {len(candidates)} code blocks; give exactly one with the whole new program")
@@ -98,12 +97,12 @@ def _refuse_outside_edits(ours: Sequence[str], theirs: Sequence[str]) -> None:
     """Raises PatchError with the first line outside the blocks that differs (blank lines and line ends aside)."""
     for own, other in zip(ours, theirs, strict=True):
         expected, given = _significant(own), _significant(other)
-        for index, line in enumerate(given):
-            if index >= len(expected) or line != expected[index]:
-                there = f"; the program has {expected[index]!r} there" if index < len(expected) else ""
-                raise PatchError(f"line {line!r} lies outside the EVOLVE-BLOCKs, where nothing may change{there}")
-        if len(given) < len(expected):
-            raise PatchError(f"line {expected[len(given)]!r} outside the EVOLVE-BLOCKs was removed; keep it as it is")
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(expected, given, strict=False)))
+        if same < len(given) and not has_markers(given[same]):
+            there = f"; the program has {expected[same]!r} there" if same < len(expected) else ""
+            raise PatchError(f"line {given[same]!r} lies outside the EVOLVE-BLOCKs, where nothing may change{there}")
+        if same < len(expected):
+            raise PatchError(f"line {expected[same]!r} outside the EVOLVE-BLOCKs was removed; keep it as it is")
 
 
 def _significant(part: str) -> list[str]:

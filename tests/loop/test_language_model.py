@@ -117,6 +117,7 @@ def test_a_missing_key_is_one_clear_line(terminal, llm_server):
         done = terminal.run("run", "program", "--name", "p", "--models", path, "--llm", "scripted", status=1)
     assert "SCRIPTED_KEY" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert not (terminal.runs / "p").exists()
 
 
 def test_a_refused_key_stops_the_run_and_a_resume_goes_on(terminal, llm_server):
