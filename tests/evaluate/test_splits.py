@@ -39,5 +39,5 @@ def test_unusable_files_name_the_line(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ProblemError, match=message):
         Splits({"search": path}).items("search")
-    with pytest.raises(ProblemError, match="the file of split 'search' does not exist: .*nowhere"):
+    with pytest.raises(ProblemError, match="the file of split 'search' is missing: .*nowhere"):
         Splits({"search": tmp_path / "nowhere"})

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from evolve.propose.mutator.interpreter import Interpreter, Unsupported
 from evolve.propose.mutator.space import Space, Vector
@@ -24,6 +25,7 @@ _BY_ROLE = ("role", "name", "shape", "kind")
 
 _BLOCK_OF_ROLE = {"embed": "embedding", "head": "head"}
 _DIFFERENCE = 0.02
+_INDEPENDENT = 1e-6
 _SHARES = {"attention": 1.0, "mlp": 1.3, "norm": 0.3, "embedding": 2.0, "head": 2.0}
 """How much a site of each block counts in distances: norms hold few numbers, embedding and head occur once."""
 
@@ -171,6 +173,24 @@ def _tree(source: str) -> ast.Module | None:
         return None
 
 
+def _levels(places: Sequence[Place], scales: Vector) -> tuple[Vector, npt.NDArray[np.int64]]:
+    """An orthonormal basis of functions of the site, (sites, sites): constant, by layer, the rest; and their levels."""
+    count = len(places)
+    keys = [(place.layer, place.block if place.layer is None else "") for place in places]
+    groups = np.array([[key == other for other in dict.fromkeys(keys)] for key in keys], dtype=np.float64)
+    columns = np.concatenate([np.ones((count, 1)), groups, np.eye(count)], axis=1) * scales[:, None]
+    basis: list[Vector] = []
+    levels: list[int] = []
+    for index, column in enumerate(columns.T):
+        for known in basis:
+            column = column - known * float(known @ column)
+        size = float(np.linalg.norm(column))
+        if size > _INDEPENDENT:
+            basis.append(column / size)
+            levels.append(0 if index == 0 else 1 if index <= groups.shape[1] else 2)
+    return np.array(basis).reshape(-1, count), np.array(levels, dtype=np.int64)
+
+
 class Effects:
     """Effects of recipes over the same donors and sites, remembered by source."""
 
@@ -179,14 +199,17 @@ class Effects:
         self._places = places(roles, layers)
         shares = np.array([_SHARES.get(place.block, 1.0) for place in self._places])
         self._scales = np.sqrt(shares / max(float(shares.sum()), 1e-9))
+        self._split, levels = _levels(self._places, self._scales)
+        self.levels = np.repeat(levels, sum(donor != "base" for donor in donors) + 2)
         self._known: dict[str, Vector | None] = {}
         self._slopes: dict[str, Vector | None] = {}
 
     def of(self, source: str) -> Vector | None:
         """A recipe's effect, None for code beyond the evaluator.
 
-        Entries: for each site the amount of each donor (base excluded), scaled so that squared distances are means over
-        the model, then what methods drop and elect.
+        Per site it is the amount of each donor (base excluded) and what methods drop and elect, scaled so that squared
+        distances are means over the model, and rotated: means over the model first, then departures of each layer, then
+        those of each site. ``levels`` tells which entry is which (0, 1, 2).
         """
         known = self._known  # several threads may ask at once; a dictionary is replaced when full, never emptied
         if source in known:
@@ -251,7 +274,7 @@ class Effects:
             mixes[key] = mix
             rows.append(mix.amounts[keep] * scale)
             drops.append((0.5 * mix.dropped * scale, 0.3 * mix.elected * scale))
-        effect = np.concatenate([np.ravel(rows), np.ravel(drops)])
+        effect = np.concatenate([self._split @ np.array(rows), self._split @ np.array(drops)], axis=1).ravel()
         if not math.isfinite(float(effect.sum())):
             raise Unsupported("not finite")
         return effect

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from evolve.propose.mutator.space import Vector
 
 _LENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6)
 _NOISES = (0.02, 0.1, 0.3)
+_RELEVANCES = ((1.0, 1.0, 1.0), (1.0, 0.6, 0.35), (1.0, 0.35, 0.15))
+"""How strongly points may depend on entries of each level: a change of the whole model matters more than an equally long
+one of scattered sites, whose effects partly cancel."""
+
 _JITTER = 1e-8
 
 
 class Process:
     """A Gaussian process with a squared-exponential kernel.
 
-    ``points`` is (n, d), ``scores`` (n,). Length scale (in multiples of ``scale``) and noise are those of the largest
+    ``points`` is (n, d), ``scores`` (n,), ``levels`` (d,) with entries 0, 1, 2. Length scale (in multiples of ``scale``) and noise are those of the largest
     marginal likelihood on a small grid. Scores are standardised; ones far below the median are raised to it, since how
     badly a collapsed model fails says nothing about the rest. Source: Rasmussen and Williams 2006, algorithm 2.1.
     """
 
-    def __init__(self, points: Vector, scores: Vector, scale: float = 1.0) -> None:
-        self.points = points
+    def __init__(
+        self, points: Vector, scores: Vector, scale: float = 1.0, levels: npt.NDArray[np.int64] | None = None
+    ) -> None:
         top, middle = float(scores.max()), float(np.median(scores))
         clipped = np.maximum(scores, middle - 1.5 * max(top - middle, 1e-9))
         self._targets = (clipped - clipped.mean()) / max(float(clipped.std()), 1e-9)
-        distances = squared_distances(points, points)
-        fits = [self._fit(distances, length * scale, noise) for length in _LENGTHS for noise in _NOISES]
-        self._likelihood, self.length, self._cholesky, self._weights = max(fits, key=lambda fit: fit[0])
+        relevances = [np.ones(points.shape[1])] if levels is None else [np.array(r)[levels] for r in _RELEVANCES]
+        fits = []
+        for index, relevance in enumerate(relevances):
+            scaled = points * relevance
+            distances = squared_distances(scaled, scaled)
+            fits += [(*self._fit(distances, length * scale, n), index) for length in _LENGTHS for n in _NOISES]
+        _, self.length, self._cholesky, self._weights, chosen = max(fits, key=lambda fit: fit[0])
+        self._relevance = relevances[chosen]
+        self._points = points * self._relevance
 
     def _fit(self, distances: Vector, length: float, noise: float) -> tuple[float, float, Vector, Vector]:
         kernel = np.exp(-0.5 * distances / length**2)
@@ -35,17 +47,23 @@ class Process:
         likelihood = -0.5 * float(self._targets @ weights) - float(np.log(np.diag(cholesky)).sum())
         return likelihood, length, cholesky, weights
 
+    def mean(self, candidates: Vector) -> Vector:
+        """The expected score at the candidates (m, d), in standard deviations of the scores."""
+        return np.asarray(self._kernel(candidates * self._relevance, self._points) @ self._weights)
+
     def _kernel(self, left: Vector, right: Vector) -> Vector:
         return np.asarray(np.exp(-0.5 * squared_distances(left, right) / self.length**2))
 
     def gradient(self, point: Vector) -> Vector:
         """The slope of the mean at a point, (d,)."""
-        pull = self._kernel(point[None], self.points)[0] * self._weights
-        return np.asarray(pull @ (self.points - point) / self.length**2)
+        scaled = point * self._relevance
+        pull = self._kernel(scaled[None], self._points)[0] * self._weights
+        return np.asarray(pull @ (self._points - scaled) / self.length**2 * self._relevance)
 
     def draw(self, candidates: Vector, rng: np.random.Generator, spread: float = 1.0) -> Vector:
         """One function from the posterior at the candidates (m, d); ``spread`` scales its departure from the mean."""
-        cross = self._kernel(candidates, self.points)
+        candidates = candidates * self._relevance
+        cross = self._kernel(candidates, self._points)
         half = np.linalg.solve(self._cholesky, cross.T)
         covariance = self._kernel(candidates, candidates) - half.T @ half
         values, vectors = np.linalg.eigh(covariance)

@@ -23,6 +23,7 @@ UPHILL = 48
 TOWARDS, GOALS = 48, 6
 """How many start towards the effects of the best programs, and how many of those."""
 
+CLIMB, CLIMB_STEP = 16, 0.04
 RIDGE = 0.01
 SPREAD = 0.7
 """Less than 1: within a few hundred evaluations, exploiting pays more than exploring."""
@@ -57,7 +58,7 @@ def landscape(request: ProposalRequest, pool: Sequence[Parent]) -> Landscape | N
         return None
     points, scores = _nearest([effect for effect, _ in usable], [score for _, score in usable])
     order = np.argsort(-scores, kind="stable")[:GOALS]
-    return Landscape(effects, Process(points, scores), tuple(points[order]))
+    return Landscape(effects, Process(points, scores, levels=effects.levels), tuple(points[order]))
 
 
 def learned_step(draft: Draft, ground: Landscape | None, rng: np.random.Generator) -> Edit | None:
@@ -81,20 +82,29 @@ def _by_effect(space: Space, source: str, ground: Landscape, rng: np.random.Gene
     here, jacobian = space.here(), ground.effects.slopes(source, space)
     if jacobian is None or start is None:
         return None
-    uphill = jacobian @ ground.process.gradient(start)
-    uphill /= max(float(np.abs(uphill).max()), 1e-12)
+    climb = _climb(ground.process, start, jacobian, here)
     goals = _steps_towards(ground.best, start, jacobian)
     candidates = []
     for index in range(CANDIDATES):
         step = random_step(space, rng)
         if index < UPHILL:
-            step = 0.5 * step + uphill * rng.exponential(0.1)
+            step = 0.5 * step * rng.random() + climb[rng.integers(len(climb))] - here
         elif index < UPHILL + TOWARDS:
             step = 0.5 * step + goals[index % len(goals)] * rng.uniform(0.3, 1.2)
         candidates.append(_folded(here + step))
     points = np.array(candidates)
     drawn = ground.process.draw(start + (points - here) @ jacobian, rng, SPREAD)
     return np.asarray(points[int(np.argmax(drawn))])
+
+
+def _climb(process: Process, start: Vector, jacobian: Vector, here: Vector) -> list[Vector]:
+    """Points along the ascent of the mean, in the unit cube."""
+    point, path = here, []
+    for _ in range(CLIMB):
+        slope = jacobian @ process.gradient(start + (point - here) @ jacobian)
+        point = np.clip(point + CLIMB_STEP * slope / max(float(np.abs(slope).max()), 1e-12), 0.0, 1.0)
+        path.append(point)
+    return path
 
 
 def _steps_towards(goals: Sequence[Vector], start: Vector, jacobian: Vector) -> list[Vector]:
