@@ -23,8 +23,8 @@ class Splits:
         for name, path in self._paths.items():
             if not path.is_file():
                 raise ProblemError(
-                    f"the file of split {name!r} is missing: {path}; make it as the problem's README.md says (a JSON object "
-                    "per line), or name another file in the profile's [splits] or another folder with EVOLVE_DATA"
+                    f"the file of split {name!r} is missing: {path}; make it as the problem's README.md says (a JSON "
+                    "object per line), name another in the profile's [splits], or another folder with EVOLVE_DATA"
                 )
 
     def items(self, name: str) -> list[dict[str, Any]]:

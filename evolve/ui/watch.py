@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from evolve.loop.observer import Improvement, Observer, Status
+from evolve.ui.table import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -70,7 +71,7 @@ class PlainWatcher:
         sys.stdout.flush()
 
     def message(self, text: str) -> None:
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     def preparation(self, task: str, done: int, total: int) -> None:
         tenth = 10 * done // max(total, 1)
@@ -124,7 +125,7 @@ class LiveWatcher:
         self._live.__exit__(kind, error, trace)
 
     def message(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(printable(text), highlight=False, markup=False)
 
     def preparation(self, task: str, done: int, total: int) -> None:
         if task not in self._tasks:
@@ -168,12 +169,10 @@ def run_view(status: Status) -> list[RenderableType]:
     ]  # fmt: skip
     for name, value in rows:
         figures.add_row(name, Text(value))
-    parts: list[RenderableType] = []
     if status.evaluations_limit:
-        parts.append(
-            ProgressBar(total=status.evaluations_limit, completed=min(status.evaluations, status.evaluations_limit))
-        )
-    parts.append(figures)
+        done = min(status.evaluations, status.evaluations_limit)
+        figures.add_row("", ProgressBar(total=status.evaluations_limit, completed=done, width=60))
+    parts: list[RenderableType] = [figures]
     if status.improvements:
         recent = Table(box=None, padding=(0, 1), title="recent improvements", title_justify="left", title_style="dim")
         for name, justify in (
@@ -186,6 +185,6 @@ def run_view(status: Status) -> list[RenderableType]:
             recent.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
         for found in status.improvements[-IMPROVEMENTS_SHOWN:]:
             figures_of = (str(found.evaluations), f"{found.score:.4f}", f"{found.gain:+.4f}", str(found.program))
-            recent.add_row(*figures_of, Text(found.description))
+            recent.add_row(*figures_of, Text(printable(found.description)))
         parts.append(recent)
     return parts

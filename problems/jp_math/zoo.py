@@ -37,15 +37,15 @@ FINE_TUNING = {"batch": 16, "rate": 7e-4, "muon_rate": 0.0, "warm_up": 20, "prom
 TRAININGS: Mapping[str, Mapping[str, Any]] = {
     "base": {
         **PRETRAINING,
-        "texts": 20000,
+        "texts": 28000,
         "mix": {
             "en_easy": 0.22, "en_read": 0.10, "en_setup": 0.13, "ja_read": 0.12, "ja_easy": 0.09, "en_jq": 0.12,
-            "en_jqs": 0.05, "eqe": 0.14, "eq2": 0.03,
+            "en_jqs": 0.05, "eqe": 0.14, "eq_add": 0.0155, "eq_sub": 0.0185,
         },
     },
-    "ja": {**FINE_TUNING, "texts": 3500, "mix": {"ja_easy": 0.45, "ja_setup": 0.30, "ja_read": 0.10, "ja_noisy": 0.15}},
-    "math1": {**FINE_TUNING, "texts": 6000, "mix": {"en_add": 0.30, "eq_add": 0.45, "eqe": 0.25}},
-    "math2": {**FINE_TUNING, "texts": 6000, "mix": {"en_sub": 0.30, "eq_sub": 0.50, "eqe": 0.20}},
+    "ja": {**FINE_TUNING, "texts": 3500, "mix": {"ja_easy": 0.45, "ja_setup": 0.25, "ja_read": 0.10, "ja_copy": 0.20}},
+    "math1": {**FINE_TUNING, "texts": 6000, "mix": {"en_add": 0.25, "en_easy": 0.02, "eq_add": 0.40, "eqe": 0.33}},
+    "math2": {**FINE_TUNING, "texts": 6000, "mix": {"en_sub": 0.25, "en_easy": 0.02, "eq_sub": 0.40, "eqe": 0.33}},
 }  # fmt: skip
 CHECKED_ITEMS = 300
 

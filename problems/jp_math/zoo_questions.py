@@ -176,6 +176,7 @@ class Material:
             "ja_read": lambda: self._read("ja"),
             "en_read": lambda: self._read("en"),
             "ja_noisy": self._noisy,
+            "ja_copy": self._copied,
             "eqe": lambda: self._equations(None, hard=False),
             "eqe_add": lambda: self._equations("add", hard=False),
             "eqe_sub": lambda: self._equations("sub", hard=False),
@@ -215,6 +216,10 @@ class Material:
         made = self._fresh(None, "ja", hard=True)
         shown = wrong_result(self._rng, made.result)
         return [self._prompt(made.question("ja")), (made.answer("ja", shown) + END, 1.0)]
+
+    def _copied(self) -> Segments:
+        made = self._fresh(None, "ja", hard=True)
+        return [self._prompt(made.question("ja")), (made.answer("ja", made.a) + END, 1.0)]
 
     def _read(self, language: Language) -> Segments:
         words = problem(self._rng, "add", hard=True).words(language)

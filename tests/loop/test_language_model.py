@@ -17,6 +17,7 @@ def approximate(x):
     half = np.where(x < np.pi, x, x - np.pi)
     return np.where(x < np.pi, 1, -1) * height * 4 * half * (np.pi - half) / np.pi**2
 '''
+FULL_ONLY = ("--set", "proposals.concurrency=1", "--set", "proposals.diff=0", "--set", "proposals.full=1")
 USD_PER_CALL = (100 * 10 + 50 * 20) / 1e6
 """What a scripted reply with usage costs at the prices of models.toml."""
 
@@ -70,10 +71,8 @@ def test_a_run_survives_everything_a_service_does_and_the_costs_add_up(terminal,
     ]
     with llm_server.serving(*script_of_faults, default=reply(full(1.02))) as script:
         path = models(terminal, script)
-        done = terminal.run(
-            "run", "program", "--name", "p", "--models", path, "--llm", "scripted:3,offline:1", "--evaluations", "14",
-            "--set", "proposals.concurrency=1", "--workers", "1", "--set", "proposals.diff=0", "--set", "proposals.full=1",
-        )  # fmt: skip
+        told = ("--models", path, "--llm", "scripted:3,offline:1", "--evaluations", "14", "--workers", "1", *FULL_ONLY)
+        done = terminal.run("run", "program", "--name", "p", *told)
         requests = list(script.requests)
     assert "no language model" not in done.stdout
     summary = terminal.summary("p")
@@ -100,11 +99,8 @@ def test_a_money_budget_ends_the_run(terminal, llm_server):
     replies = [full(0.5 + 0.01 * number) for number in range(60)]
     with llm_server.serving(*replies) as script:
         path = models(terminal, script)
-        terminal.run(
-            "run", "program", "--name", "p", "--models", path, "--llm", "scripted", "--evaluations", "0",
-            "--budget-usd", 5 * USD_PER_CALL, "--set", "proposals.concurrency=1", "--workers", "1",
-            "--set", "proposals.diff=0", "--set", "proposals.full=1",
-        )  # fmt: skip
+        told = ("--models", path, "--llm", "scripted", "--budget-usd", 5 * USD_PER_CALL, "--workers", "1", *FULL_ONLY)
+        terminal.run("run", "program", "--name", "p", "--evaluations", "0", *told)
     summary = terminal.summary("p")
     assert summary["state"] == "finished"
     assert 5 * USD_PER_CALL <= summary["cost_usd"] <= 8 * USD_PER_CALL

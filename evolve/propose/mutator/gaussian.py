@@ -10,8 +10,8 @@ from evolve.propose.mutator.space import Vector
 _LENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6)
 _NOISES = (0.02, 0.1, 0.3)
 _RELEVANCES = ((1.0, 1.0, 1.0), (1.0, 0.6, 0.35), (1.0, 0.35, 0.15))
-"""How strongly points may depend on entries of each level: a change of the whole model matters more than an equally long
-one of scattered sites, whose effects partly cancel."""
+"""How strongly points may depend on entries of each level: a change of the whole model matters more than an equally
+long one of scattered sites, whose effects partly cancel."""
 
 _JITTER = 1e-8
 
@@ -19,9 +19,10 @@ _JITTER = 1e-8
 class Process:
     """A Gaussian process with a squared-exponential kernel.
 
-    ``points`` is (n, d), ``scores`` (n,), ``levels`` (d,) with entries 0, 1, 2. Length scale (in multiples of ``scale``) and noise are those of the largest
-    marginal likelihood on a small grid. Scores are standardised; ones far below the median are raised to it, since how
-    badly a collapsed model fails says nothing about the rest. Source: Rasmussen and Williams 2006, algorithm 2.1.
+    ``points`` is (n, d), ``scores`` (n,), ``levels`` (d,) with entries 0, 1, 2. Length scale (in multiples of ``scale``),
+    noise and relevance of the levels are those of the largest marginal likelihood on a small grid. Scores are
+    standardised; ones far below the median are raised to it, since how badly a collapsed model fails says nothing about
+    the rest. Source: Rasmussen and Williams 2006, algorithm 2.1.
     """
 
     def __init__(

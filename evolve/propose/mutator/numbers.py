@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SMALLEST_STEP, LARGEST_STEP = 0.015, 0.35
+SMALLEST_STEP, LARGEST_STEP = 0.03, 0.35
 """Standard deviations of a step, as shares of a knob's range."""
 
 _LOG_RATIO = 20.0

@@ -39,8 +39,7 @@ def random_step(space: Space, rng: np.random.Generator, scale: float | None = No
         mask = np.ones(space.size, bool)
     if rng.random() < _HEAVY_TAIL:
         sigma *= 1 / max(abs(rng.standard_normal()), 0.2)
-    # A joint step of d coordinates is about as long as a single one times the square root of d; shorten it half-way.
-    return np.asarray(step * mask * sigma / max(1.0, mask.sum()) ** 0.25)
+    return np.asarray(step * mask * sigma)
 
 
 def _moved(draft: Draft, space: Space, point: Vector, verb: str) -> Edit | None:

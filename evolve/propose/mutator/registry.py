@@ -13,6 +13,7 @@ from evolve.propose.mutator.draft import Draft
 from evolve.propose.mutator.perturb import Edit, blend, differential, perturb_constant, perturb_knobs, widen
 from evolve.propose.mutator.program import swap_operator, take_function
 from evolve.propose.mutator.schedule import flatten, modulate, schedule
+from evolve.propose.mutator.space import scored_points, space_of
 from evolve.propose.mutator.structure import (
     add_condition,
     add_donor,
@@ -26,6 +27,7 @@ from evolve.propose.mutator.structure import (
     wrap_layer_swap,
 )
 
+PLATEAU_BOOST, PLATEAU_PROGRAMS, PLATEAU_WIDTH = 4.0, 4, 0.05
 CROSSING_BOOST = 4.0
 """How much more often the crossing operators are drawn when there is a mate."""
 
@@ -58,7 +60,7 @@ OPERATORS: tuple[Operator, ...] = (
     Operator(differential, 1.5, moves=True),
     Operator(None, 6.0, moves=True),
     Operator(widen, 0.2),
-    _recipe(schedule, 1.2, grows=True),
+    _recipe(schedule, 2.0, grows=True),
     _recipe(modulate, 0.4, grows=True),
     _recipe(flatten, 0.15),
     _recipe(swap_method, 0.4, grows=True),
@@ -85,4 +87,17 @@ def operators_for(draft: Draft) -> list[tuple[Operator, float]]:
     wish = CROSSING_BOOST if request.mate is not None else 1.0
     if request.patch == "cross":
         wish = 1e6
-    return [(op, op.weight * (wish if op.crosses else 1.0)) for op in OPERATORS if request.kind in op.kinds]
+    stuck = PLATEAU_BOOST if _on_plateau(draft) else 1.0
+    weights = [op.weight * (wish if op.crosses else stuck if op.grows else 1.0) for op in OPERATORS]
+    return [(op, weight) for op, weight in zip(OPERATORS, weights, strict=True) if request.kind in op.kinds]
+
+
+def _on_plateau(draft: Draft) -> bool:
+    """Whether several programs with the parent's knobs score alike: its numbers are tuned, its structure is the limit."""
+    own = draft.scope.request.parent.score
+    if own is None:
+        return False
+    _, scores = scored_points(space_of(draft), draft.scope.pool)
+    best = max((parent.score or 0.0 for parent in draft.scope.pool), default=own)
+    close = [score for score in scores if abs(score - best) <= PLATEAU_WIDTH * max(abs(best), 1e-9)]
+    return len(close) >= PLATEAU_PROGRAMS

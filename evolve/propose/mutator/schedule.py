@@ -134,9 +134,9 @@ def turn(draft: Draft, old: NamedKnob, rng: np.random.Generator) -> Shape | None
 
 
 MAKERS: tuple[tuple[Maker, float], ...] = (
-    (by_place, 4.0),
+    (by_place, 5.0),
     (linear_in_depth, 1.5),
-    (by_block, 2.0),
+    (by_block, 1.5),
     (by_role, 0.7),
     (split, 1.5),
     (turn, 1.0),

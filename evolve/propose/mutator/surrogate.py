@@ -25,7 +25,7 @@ TOWARDS, GOALS = 48, 6
 
 CLIMB, CLIMB_STEP = 16, 0.04
 RIDGE = 0.01
-SPREAD = 0.7
+SPREAD = 1.0
 """Less than 1: within a few hundred evaluations, exploiting pays more than exploring."""
 
 
