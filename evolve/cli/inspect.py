@@ -80,7 +80,7 @@ def list_runs(runs: str | None, form: str) -> None:
 @click.argument("program")
 @click.argument("run", required=False)
 @RUNS
-@click.option("-f", "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@FORMAT
 @click.option("--prompts", is_flag=True, help="Also print what was sent to language models and what they answered.")
 def show_command(program: str, run: str | None, runs: str | None, form: str, prompts: bool) -> None:
     """Show PROGRAM (a number, `best`, `winner`, or the start of a digest) of RUN (the newest by default)."""
@@ -89,16 +89,20 @@ def show_command(program: str, run: str | None, runs: str | None, form: str, pro
     with opened(run, runs) as (_, connection):
         row = queries.program(connection, program)
         sign = queries.sign(connection)
-    if form == "json":
-        row.pop("plan", None)
-        click.echo(render([row], (), "json"))
-        return
-    for line in program_lines(row, sign):
-        click.echo(line)
+    click.echo(program_text(row, sign, form))
     for call in row["calls"] if prompts else ():
         click.echo(
             f"\n--- prompt to {call['model']} ---\n{call['prompt']}\n--- reply ---\n{call['reply'] or call['error']}"
         )
+
+
+def program_text(row: dict[str, Any], sign: float, form: str) -> str:
+    """One program in the given format; JSON holds everything but the plan."""
+    if form == "table":
+        return "\n".join(program_lines(row, sign))
+    shown = {name: value for name, value in row.items() if name != "plan"}
+    shown["score"] = None if row["score"] is None else sign * row["score"]
+    return render([shown], PROGRAM_COLUMNS, form)
 
 
 def program_lines(row: dict[str, Any], sign: float) -> Iterator[str]:
@@ -175,7 +179,7 @@ def diff_command(first: str, second: str, run: str | None, split: str, runs: str
 @click.argument("run", required=False)
 @click.option("--source", is_flag=True, help="Print only the program's text.")
 @RUNS
-@click.option("-f", "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@FORMAT
 def best_command(run: str | None, source: bool, runs: str | None, form: str) -> None:
     """Print the winner of RUN (chosen by the validation split), or the best so far while it goes on."""
     from evolve.store import queries
@@ -186,10 +190,4 @@ def best_command(run: str | None, source: bool, runs: str | None, form: str) -> 
             row = queries.program(connection, "winner")
         except UsageError:
             row = queries.program(connection, "best")
-    if source:
-        click.echo(row["source"].rstrip())
-    elif form == "json":
-        row.pop("plan", None)
-        click.echo(render([row], (), "json"))
-    else:
-        click.echo("\n".join(program_lines(row, sign)))
+    click.echo(row["source"].rstrip() if source else program_text(row, sign, form))

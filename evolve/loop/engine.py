@@ -40,11 +40,8 @@ class Engine:
         ordered = parts.pool.count == 1 and parts.ensemble.offline_only
         self._prepared = Turnstile(ordered)
         self._committed = Turnstile(ordered)
-        ahead = (
-            1
-            if ordered
-            else max(parts.pool.count, 0 if parts.ensemble.offline_only else parts.config.proposals.concurrency)
-        )
+        concurrency = 0 if parts.ensemble.offline_only else parts.config.proposals.concurrency
+        ahead = 1 if ordered else max(parts.pool.count, concurrency)
         self._capacity = parts.pool.count + ahead
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = 0

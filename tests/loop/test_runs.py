@@ -55,6 +55,8 @@ def test_a_program_run_and_the_commands_that_read_it(terminal):
     assert terminal.run("ls", "-f", "csv").stdout.splitlines()[1].startswith("p,finished,10,")
     shown = terminal.run("show", "best", "p").stdout
     assert "def approximate(x):" in shown
+    assert terminal.run("show", "1", "p", "-f", "csv").stdout.splitlines()[1].startswith("1,scored,")
+    assert json.loads(terminal.run("best", "p", "-f", "json").stdout)[0]["score"] == scores[0]
     assert "by problem, generation 0" in terminal.run("show", "1", "p").stdout
     assert terminal.run("best", "--source").stdout.startswith('"""Two parabolas')
     assert "program 1: search" in terminal.run("diff", "1", str(rows[0]["id"]), "p").stdout

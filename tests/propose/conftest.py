@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
 RECIPE = '''"""Task arithmetic."""
@@ -50,16 +45,3 @@ def recipe() -> str:
 @pytest.fixture
 def program() -> str:
     return PROGRAM
-
-
-@pytest.fixture(scope="session")
-def llm_server() -> ModuleType:
-    """The scripted server of tests/llm/server.py."""
-    if "llm_server" not in sys.modules:
-        path = Path(__file__).parents[1] / "llm" / "server.py"
-        spec = importlib.util.spec_from_file_location("llm_server", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["llm_server"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["llm_server"]

@@ -114,22 +114,15 @@ def _new_names(draft: Draft, theirs: Draft) -> dict[str, str]:
     for item in theirs.tree.body:
         target = assigned_name(item)
         name = item.name.value if isinstance(item, cst.FunctionDef) else (target[0] if target else None)
-        if name is None:
+        own = draft.functions.get(name or "")
+        if name is None or (isinstance(item, cst.FunctionDef) and own is not None and _same(own, item, name)):
             continue
-        same = (
-            name in draft.functions
-            and name in theirs.functions
-            and _same(draft.functions[name], theirs.functions[name])
-        )
-        if same and name not in ENTRIES:
-            continue
-        wanted = "mate_recipe" if name == "merge" else name
-        names[name] = draft.fresh(wanted) if wanted in draft.names or name == "merge" else wanted
+        names[name] = draft.fresh("mate_recipe" if name == "merge" else name, names.values())
     return names
 
 
-def _same(one: cst.FunctionDef, other: cst.FunctionDef) -> bool:
-    return one.with_changes(leading_lines=[]).deep_equals(other.with_changes(leading_lines=[]))
+def _same(one: cst.FunctionDef, other: cst.FunctionDef, name: str) -> bool:
+    return name not in ENTRIES and one.with_changes(leading_lines=[]).deep_equals(other.with_changes(leading_lines=[]))
 
 
 class _Rename(cst.CSTTransformer):

@@ -100,13 +100,14 @@ class Draft:
         assert isinstance(tree, cst.Module), "a node of the tree is exchanged, not the tree"
         return self.with_tree(tree)
 
-    def fresh(self, wanted: str) -> str:
-        """An unused identifier close to ``wanted``."""
+    def fresh(self, wanted: str, taken: Collection[str] = ()) -> str:
+        """An identifier close to ``wanted`` that neither the program uses nor ``taken`` holds."""
         name = re.sub(r"\W+", "_", wanted).strip("_") or "value"
         if name[0].isdigit() or keyword.iskeyword(name):
             name = f"k_{name}"
         candidates: Iterator[str] = (name if n == 1 else f"{name}_{n}" for n in range(1, 10_000))
-        return next(item for item in candidates if item not in self.names and item not in self.knobs)
+        used = self.names | self.knobs.keys() | set(taken)
+        return next(item for item in candidates if item not in used)
 
     def with_statement(self, text: str, before: str = "merge") -> Draft:
         """The draft with a top-level statement added: after the last knob, else before the named function."""

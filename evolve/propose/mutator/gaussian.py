@@ -19,7 +19,7 @@ _JITTER = 1e-8
 class Process:
     """A Gaussian process with a squared-exponential kernel.
 
-    ``points`` is (n, d), ``scores`` (n,), ``levels`` (d,) with entries 0, 1, 2. Length scale (in multiples of ``scale``),
+    ``points`` is (n, d), ``scores`` (n,), ``levels`` (d,) of 0, 1, 2. Length scale (in multiples of ``scale``),
     noise and relevance of the levels are those of the largest marginal likelihood on a small grid. Scores are
     standardised; ones far below the median are raised to it, since how badly a collapsed model fails says nothing about
     the rest. Source: Rasmussen and Williams 2006, algorithm 2.1.

@@ -93,7 +93,7 @@ def operators_for(draft: Draft) -> list[tuple[Operator, float]]:
 
 
 def _on_plateau(draft: Draft) -> bool:
-    """Whether several programs with the parent's knobs score alike: its numbers are tuned, its structure is the limit."""
+    """Whether several programs with the parent's knobs score alike: then its structure limits it, not its numbers."""
     own = draft.scope.request.parent.score
     if own is None:
         return False
