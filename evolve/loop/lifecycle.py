@@ -83,7 +83,8 @@ async def trace(parts: Parts, source: str) -> tuple[dict[str, Any], list[dict[st
         "sites": [site.to_dict() for site in parts.sites],
         "donors": {name: {"layers": layers} for name, layers in parts.donor_layers.items()},
     }
-    reply, _ = await asyncio.to_thread(parts.sandbox.run, request)
+    async with parts.tracing:
+        reply, _ = await asyncio.to_thread(parts.sandbox.run, request)
     return reply["plan"], reply["knobs"]
 
 

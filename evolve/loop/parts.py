@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,8 @@ class Parts:
     sites: Sequence[Site]
     donors: Mapping[str, Mapping[str, Any]]
     splits: Mapping[str, int | None]
+    tracing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(len(os.sched_getaffinity(0))))
+    """As many recipes are traced at once as there are cores: a time limit must not depend on how many wait."""
 
     @property
     def donor_layers(self) -> dict[str, int]:

@@ -27,7 +27,7 @@ BROKEN_RECIPES = {
         "value_dependence",
         "torch.where",
     ),
-    "endless": ("def merge(site, base):\n    while True:\n        pass", "timeout", "3 s"),
+    "endless": ("def merge(site, base):\n    while True:\n        pass", "timeout", "6 s"),
     "memory": ("def merge(site, base):\n    x = bytearray(10 * 2**30)\n    return base", "memory", "memory"),
     "donor": ("def merge(site, base, frist):\n    return base", "recipe", "first"),
     "nothing": ("def merge(site, base):\n    pass", "recipe", "None"),
@@ -43,7 +43,7 @@ def replaced(path, old, new):
 def test_broken_recipes_are_recorded_with_their_reason_and_the_run_goes_on(terminal):
     for name, (body, _, _) in BROKEN_RECIPES.items():
         (terminal.folder / "merge" / "seeds" / f"broken_{name}.py").write_text(SEED.format(body=body))
-    terminal.run("run", "merge", "--evaluations", "6", "--name", "m", "--set", "sandbox.wall_s=3")
+    terminal.run("run", "merge", "--evaluations", "6", "--name", "m", "--set", "sandbox.wall_s=6")
     with terminal.reading("m") as connection:
         rows = {row["seed_name"]: row for row in queries.programs(connection, order="oldest") if row["seed_name"]}
     for name, (_, reason, said) in BROKEN_RECIPES.items():
@@ -58,7 +58,7 @@ def test_broken_recipes_are_recorded_with_their_reason_and_the_run_goes_on(termi
     [
         ("error = float(", "raise KeyError('oops')\n    error = float(", ["evaluate.py", "KeyError", "oops"]),
         ("score=1 / (1 + error)", "score=float('nan')", ["score = nan", "finite"]),
-        ("    return Evaluation(", "    return 3\n    Evaluation(", ["3", "Evaluation"]),
+        ("    return Evaluation(", "    return 3\n    Evaluation(", ["int", "Evaluation"]),
         ("from evolve.evaluation", "from evolve.evaluations", ["evaluate.py", "evolve.evaluations"]),
         ('features={"source_length"', 'features={"source_size"', ["source_length"]),
     ],

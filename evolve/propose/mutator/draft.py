@@ -281,6 +281,9 @@ def _prune_once(draft: Draft) -> Draft:
     keep: Collection[str] = ENTRIES | draft.scope.outside_names
     for item in draft.tree.body:
         target = assigned_name(item)
+        if _unused_import(item, counts):
+            body = [other for other in draft.tree.body if other is not item]
+            return draft.with_tree(draft.tree.with_changes(body=body))
         unused_knob = target is not None and counts[target[0]] == 1 and target[0] not in keep and _declares_knob(item)
         if unused_knob or _unused_function(item, counts, keep):
             body = [other for other in draft.tree.body if other is not item]
@@ -299,6 +302,16 @@ def _prune_once(draft: Draft) -> Draft:
             ]
             return draft.swap(params, params.with_changes(params=left))
     return draft
+
+
+def _unused_import(item: cst.CSTNode, counts: dict[str, int]) -> bool:
+    """Whether a statement only imports one method or ``knob`` that nothing uses."""
+    line = item.body[0] if isinstance(item, cst.SimpleStatementLine) and len(item.body) == 1 else None
+    if not isinstance(line, cst.ImportFrom) or isinstance(line.names, cst.ImportStar) or len(line.names) != 1:
+        return False
+    alias, module = line.names[0], line.module
+    ours = module is not None and identifiers(module) in (("evolve", "methods"), ("evolve", "recipe"))
+    return ours and alias.asname is None and isinstance(alias.name, cst.Name) and counts[alias.name.value] == 1
 
 
 def _unused_function(item: cst.CSTNode, counts: dict[str, int], keep: Collection[str]) -> bool:

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from evolve.propose.mutator.space import Vector
 
-_LENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6)
-_NOISES = (0.02, 0.1, 0.3)
+_LENGTHS = (0.15, 0.35, 0.8, 1.6)
+_NOISES = (0.03, 0.2)
 _RELEVANCES = ((1.0, 1.0, 1.0), (1.0, 0.6, 0.35), (1.0, 0.35, 0.15))
 """How strongly points may depend on entries of each level: a change of the whole model matters more than an equally
 long one of scattered sites, whose effects partly cancel."""

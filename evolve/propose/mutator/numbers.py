@@ -12,6 +12,7 @@ SMALLEST_STEP, LARGEST_STEP = 0.03, 0.35
 """Standard deviations of a step, as shares of a knob's range."""
 
 _LOG_RATIO = 20.0
+_SMALLEST_LOG = 1e-9
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Range:
 
     @property
     def logarithmic(self) -> bool:
-        return self.low > 0 and self.high / self.low >= _LOG_RATIO
+        return self.low >= _SMALLEST_LOG and self.high / self.low >= _LOG_RATIO
 
     def unit(self, value: float) -> float:
         if self.high <= self.low:

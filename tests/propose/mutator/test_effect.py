@@ -52,9 +52,8 @@ def test_levels_separate_the_whole_from_its_parts():
 def test_slopes_are_those_of_the_knobs(draft_of):
     from evolve.propose.mutator.space import space_of
 
-    draft = draft_of(
-        'w = knob("w", 0.4, low=0.0, high=2.0)\ndef merge(site, base, ja):\n    return base + w * (ja - base)\n'
-    )
+    knob = 'w = knob("w", 0.4, low=0.0, high=2.0)\n'
+    draft = draft_of(f"{knob}def merge(site, base, ja):\n    return base + w * (ja - base)\n")
     effects = Effects(DONORS, ROLES, 4)
     slopes = effects.slopes(draft.source, space_of(draft))
     assert slopes.shape[0] == 1 and (slopes**2).sum() == pytest.approx(4.0), "the range is 2 wide"

@@ -50,7 +50,7 @@ def test_generations_of_children_can_be_traced(recipe, request_of):
     lone = recipe.replace("return task_arithmetic(base, [ja, math], [ja_weight, math_weight])", "return ja")
     pool = [Parent("0", recipe, 0.4), Parent("1", lone, 0.2)]
     failed = 0
-    for number in range(120):
+    for number in range(40):
         parent = pool[int(rng.integers(max(0, len(pool) - 12), len(pool)))]
         mate = pool[int(rng.integers(len(pool)))] if number % 4 == 0 else None
         request = request_of(parent.source, number, parent.score, mate=mate, relatives=tuple(pool[-30:]))
@@ -63,11 +63,11 @@ def test_generations_of_children_can_be_traced(recipe, request_of):
         assert sum(len(values) for values in knob_values(child.source).values()) <= MAX_COORDINATES
         assert child.source.count("\n") < 170
         pool.append(Parent(str(number), child.source, float(rng.random())))
-    assert failed <= 4
+    assert failed <= 2
 
 
 def test_it_climbs(recipe, request_of):
-    """A smooth score of the effect with noise: sixty evaluations come close to its top, beyond what one weight can."""
+    """On a smooth score with noise, eighty evaluations get beyond what one weight per donor can reach."""
     from evolve.propose.mutator.effect import effects_for
 
     request = request_of(recipe)
