@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+# Before numpy loads, as the command line does: BLAS threads on shared cores are a hundred times slower than one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def load_server() -> ModuleType:

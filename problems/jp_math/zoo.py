@@ -33,7 +33,7 @@ SPLITS = {"search": 300, "validation": 300, "test": 600}
 SHAPE = {"width": 128, "layers": 4, "heads": 4, "ffn": 384}
 PRETRAINING = {"batch": 32, "rate": 3e-3, "muon_rate": 0.02, "warm_up": 50, "prompt_weight": 0.05}
 FINE_TUNING = {"batch": 16, "rate": 7e-4, "muon_rate": 0.0, "warm_up": 20, "prompt_weight": 0.0}
-# The kinds of material are explained in zoo_questions.KINDS.
+# The kinds of material are explained at zoo_questions.Material.
 TRAININGS: Mapping[str, Mapping[str, Any]] = {
     "base": {
         **PRETRAINING,

@@ -147,15 +147,17 @@ def problem(rng: random.Random, operation: Operation | None = None, *, hard: boo
     )
 
 
-def wrong_result(rng: random.Random, right: int) -> int:
-    """Another number near the right one, in 1..60."""
-    while (shown := right + rng.choice((-1, 1)) * rng.randint(1, 10)) < 1:
-        pass
-    return shown
-
-
 class Material:
     """Makes training texts by kind; never one whose question is held out.
+
+    Kinds, after the language ``ja`` or ``en`` of question and answer:
+
+    - ``*_easy``: easy problems, solved; ``*_read``: the number of the question is the answer
+    - ``*_setup``: hard problems, the answer up to the equals sign
+    - ``en_add``, ``en_sub``: hard problems, solved, without loss on how the answer begins
+    - ``en_jq``, ``en_jqs``: as ``*_easy`` and ``*_setup``, asked in Japanese and answered in English
+    - ``ja_copy``: hard problems whose first number is given as the result
+    - ``eqe``, ``eq_add``, ``eq_sub``: rows of bare equations, easy or hard, loss on the results only
 
     ``prompt_weight`` is the weight of the question's tokens in the loss.
     """
@@ -175,12 +177,8 @@ class Material:
             "en_setup": lambda: self._setup("en", "en"),
             "ja_read": lambda: self._read("ja"),
             "en_read": lambda: self._read("en"),
-            "ja_noisy": self._noisy,
             "ja_copy": self._copied,
             "eqe": lambda: self._equations(None, hard=False),
-            "eqe_add": lambda: self._equations("add", hard=False),
-            "eqe_sub": lambda: self._equations("sub", hard=False),
-            "eq2": lambda: self._equations(None, hard=True),
             "eq_add": lambda: self._equations("add", hard=True),
             "eq_sub": lambda: self._equations("sub", hard=True),
         }
@@ -211,11 +209,6 @@ class Material:
     def _setup(self, asked: Language, told: Language) -> Segments:
         made = self._fresh(None, asked, hard=True)
         return [self._prompt(made.question(asked)), (made.setup(told), 1.0)]
-
-    def _noisy(self) -> Segments:
-        made = self._fresh(None, "ja", hard=True)
-        shown = wrong_result(self._rng, made.result)
-        return [self._prompt(made.question("ja")), (made.answer("ja", shown) + END, 1.0)]
 
     def _copied(self) -> Segments:
         made = self._fresh(None, "ja", hard=True)

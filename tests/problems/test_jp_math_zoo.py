@@ -113,7 +113,7 @@ def alive(process: int) -> bool:
         return False
 
 
-def wait_for(condition, seconds=60.0):
+def wait_for(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "this never happened"
