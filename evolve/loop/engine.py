@@ -249,11 +249,6 @@ class Engine:
         self.parts.database.add_event("improvement", {"score": evaluation.score, "gain": gain}, ticket.id)
 
     @property
-    def finished(self) -> bool:
-        """Whether the budget, not a person, ended the run."""
-        return not self.draining
-
-    @property
     def exhausted(self) -> bool:
         """Whether the run ended because proposals brought nothing new."""
         return self._fruitless >= FRUITLESS_LIMIT

@@ -60,15 +60,3 @@ class Observer(Protocol):
 
     def improvement(self, found: Improvement) -> None:
         """A new best program."""
-
-
-class Silent:
-    """An observer that says nothing."""
-
-    def message(self, text: str) -> None: ...
-
-    def preparation(self, task: str, done: int, total: int) -> None: ...
-
-    def update(self, status: Status) -> None: ...
-
-    def improvement(self, found: Improvement) -> None: ...
