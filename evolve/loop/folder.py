@@ -12,8 +12,7 @@ from typing import Any
 from evolve.config import RunConfig, nearest, update
 from evolve.errors import RunError
 from evolve.problem import Problem, load
-
-DATABASE = "evolve.db"
+from evolve.store.connection import FILE_NAME
 
 
 def runs_root(chosen: str | None = None) -> Path:
@@ -36,13 +35,13 @@ def find(name: str | None, root: Path) -> Path:
 
     Raises RunError naming the nearest runs when there is none or more than one.
     """
-    if name is not None and (Path(name) / DATABASE).is_file():
+    if name is not None and (Path(name) / FILE_NAME).is_file():
         return Path(name)
-    known = {path.parent.name: path.parent for path in root.glob(f"*/{DATABASE}")}
+    known = {path.parent.name: path.parent for path in root.glob(f"*/{FILE_NAME}")}
     if name is None or name == "latest":
         if not known:
             raise RunError(f"there is no run in {root}/ yet; start one with `evolve run problems/jp_math`")
-        return max(known.values(), key=lambda folder: (folder / DATABASE).stat().st_mtime)
+        return max(known.values(), key=lambda folder: (folder / FILE_NAME).stat().st_mtime)
     matches = [key for key in known if key == name] or [key for key in known if name in key]
     if len(matches) == 1:
         return known[matches[0]]
