@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from evolve.errors import InvalidPlan
-from evolve.plan.plan import MERGED, VERSION, Node, Plan, SitePlan, StackEntry, Template
+from evolve.plan.plan import MERGED, VERSION, Gather, Node, Plan, SitePlan, StackEntry, Template
 from evolve.plan.specs import INTEGER_LIMIT
 
 MAX_TEXT_BYTES = 32 * 2**20
 MAX_NAME_CHARACTERS = 512
+# Run databases keep plans of version 1, which is version 2 without the sites' gathers.
+READABLE_VERSIONS = (1, VERSION)
 
 
 def parse_plan(text: str | bytes) -> Plan:
@@ -47,25 +49,33 @@ def _brief(value: object) -> str:
 def read_plan(data: object) -> Plan:
     """The plan in a parsed document; raises InvalidPlan naming the part that is wrong."""
     document = _fields(data, ("version", "donors", "templates", "sites", "stack"), "the plan")
-    if document["version"] != VERSION or type(document["version"]) is not int:
-        raise InvalidPlan(f"plan version {_brief(document['version'])} is not {VERSION}")
+    version = document["version"]
+    if type(version) is not int or version not in READABLE_VERSIONS:
+        raise InvalidPlan(f"plan version {_brief(version)} is none of {', '.join(map(str, READABLE_VERSIONS))}")
     donors = tuple(_name(donor, "a donor") for donor in _list(document["donors"], "donors"))
     if list(donors) != sorted(set(donors)) or MERGED in donors:
         raise InvalidPlan(f"donors {_brief(donors)} must be sorted, distinct and not {MERGED!r}")
     templates = tuple(
         _template(entry, f"templates[{index}]") for index, entry in enumerate(_list(document["templates"], "templates"))
     )
-    sites = tuple(_site(entry, f"sites[{index}]") for index, entry in enumerate(_list(document["sites"], "sites")))
+    read_site = _site if version == VERSION else _site_without_gathers
+    sites = tuple(read_site(entry, f"sites[{index}]") for index, entry in enumerate(_list(document["sites"], "sites")))
     slots = [_slot_count(template) for template in templates]
     for site in sites:
-        if not 0 <= site.template < len(templates):
-            raise InvalidPlan(f"site {site.name!r}: template {site.template} of {len(templates)} does not exist")
-        if len(site.values) != slots[site.template]:
-            raise InvalidPlan(f"site {site.name!r}: {len(site.values)} values for {slots[site.template]} slots")
+        _check_values(site, slots, f"site {site.name!r}")
+        for gather in site.gathers:
+            _check_values(gather, slots, f"site {site.name!r}, gather {gather.name!r}")
     stack = document["stack"]
     if stack is not None:
         stack = tuple(_stack_entry(entry, f"stack[{index}]") for index, entry in enumerate(_list(stack, "stack")))
     return Plan(donors, templates, sites, stack)
+
+
+def _check_values(part: SitePlan | Gather, slots: Sequence[int], where: str) -> None:
+    if not 0 <= part.template < len(slots):
+        raise InvalidPlan(f"{where}: template {part.template} of {len(slots)} does not exist")
+    if len(part.values) != slots[part.template]:
+        raise InvalidPlan(f"{where}: {len(part.values)} values for {slots[part.template]} slots")
 
 
 def _slot_count(template: Template) -> int:
@@ -151,13 +161,39 @@ def _attribute(value: object, where: str) -> Any:
 
 
 def _site(data: object, where: str) -> SitePlan:
-    fields = _fields(data, ("name", "shape", "template", "values"), where)
+    fields = _fields(data, ("name", "shape", "template", "values", "gathers"), where)
+    gathers = tuple(
+        _gather(entry, f"{where}.gathers[{index}]")
+        for index, entry in enumerate(_list(fields["gathers"], f"{where}.gathers"))
+    )
+    names = [gather.name for gather in gathers]
+    if names != sorted(set(names)):
+        raise InvalidPlan(f"{where}: the names of gathers {_brief(names)} must be sorted and distinct")
     return SitePlan(
         _name(fields["name"], f"{where}.name"),
         _shape(fields["shape"], f"{where}.shape"),
         _integer(fields["template"], f"{where}.template"),
-        tuple(_number(value, f"{where}.values") for value in _list(fields["values"], f"{where}.values")),
+        _values(fields["values"], f"{where}.values"),
+        gathers,
     )
+
+
+def _site_without_gathers(data: object, where: str) -> SitePlan:
+    fields = _fields(data, ("name", "shape", "template", "values"), where)
+    return _site({**fields, "gathers": []}, where)
+
+
+def _gather(data: object, where: str) -> Gather:
+    fields = _fields(data, ("name", "template", "values"), where)
+    return Gather(
+        _name(fields["name"], f"{where}.name"),
+        _integer(fields["template"], f"{where}.template"),
+        _values(fields["values"], f"{where}.values"),
+    )
+
+
+def _values(data: object, where: str) -> tuple[bool | int | float, ...]:
+    return tuple(_number(value, where) for value in _list(data, where))
 
 
 def _stack_entry(data: object, where: str) -> StackEntry:

@@ -9,7 +9,7 @@ from evolve.errors import RecipeError, UnsupportedOperation
 from evolve.plan import algebra, elementwise, layout, reductions
 from evolve.plan.specs import DTYPES, MAX_DIMENSIONS, Operand, Operation, Registry, Spec, show
 
-LEAVES = ("donor", "value", "constant", "noise", "statistic")
+LEAVES = ("donor", "value", "constant", "noise", "total", "statistic")
 DISTRIBUTIONS = ("uniform", "normal")
 MAX_EINSUM_CHARACTERS = 32
 MAX_SIZE = 2**40

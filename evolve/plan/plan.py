@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from evolve.plan.digest import plan_digest
 
-VERSION = 1
+VERSION = 2
 MERGED = "merged"
 
 Attribute = bool | int | float | str | None | tuple[Any, ...]
@@ -34,14 +34,36 @@ class Template(NamedTuple):
     nodes: tuple[Node, ...]
     output: int
 
+    def leaves(self, op: str) -> list[dict[str, Any]]:
+        """The attributes of the leaves of one kind."""
+        return [dict(node.attributes) for node in self.nodes if node.op == op]
+
+
+class Gather(NamedTuple):
+    """What one site adds to the total of that name: a template whose output is float32 without dimensions, and its
+    numbers.
+    """
+
+    name: str
+    template: int
+    values: tuple[bool | int | float, ...]
+
 
 class SitePlan(NamedTuple):
-    """How one parameter is made: its template (an index) and the numbers for the template's slots."""
+    """How one parameter is made: its template (an index) and the numbers for the template's slots.
+
+    ``gathers`` are sorted by name; a total to which the site adds nothing is not among them.
+    """
 
     name: str
     shape: tuple[int, ...]
     template: int
     values: tuple[bool | int | float, ...]
+    gathers: tuple[Gather, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        gathers = [{**gather._asdict(), "values": list(gather.values)} for gather in self.gathers]
+        return {**self._asdict(), "shape": list(self.shape), "values": list(self.values), "gathers": gathers}
 
 
 class StackEntry(NamedTuple):
@@ -69,6 +91,11 @@ class Plan:
     stack: tuple[StackEntry, ...] | None = None
 
     @cached_property
+    def totals(self) -> tuple[str, ...]:
+        """The sorted names of what the sites gather."""
+        return tuple(sorted({gather.name for site in self.sites for gather in site.gathers}))
+
+    @cached_property
     def digest(self) -> str:
         """Canonical sha256 (hex): blind to names, operand order of commutative operations, equal and dead nodes."""
         return plan_digest(self)
@@ -82,10 +109,7 @@ class Plan:
                 {"nodes": [node.to_list() for node in template.nodes], "output": template.output}
                 for template in self.templates
             ],
-            "sites": [
-                {"name": site.name, "shape": list(site.shape), "template": site.template, "values": list(site.values)}
-                for site in self.sites
-            ],
+            "sites": [site.to_dict() for site in self.sites],
             "stack": None if self.stack is None else [entry._asdict() for entry in self.stack],
         }
 

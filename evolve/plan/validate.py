@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolve.errors import CandidateError, InvalidPlan
-from evolve.plan.operations import DISTRIBUTIONS, OPERATIONS, check_attributes, infer
+from evolve.plan.leaves import DONOR_ATTRIBUTES, LEAF_CHECKS, constant_data
+from evolve.plan.operations import OPERATIONS, check_attributes, infer
 from evolve.plan.plan import MERGED, Node, Plan, SitePlan, Template
-from evolve.plan.specs import DTYPES, MAX_DIMENSIONS, Operand, Spec, show
+from evolve.plan.specs import Operand, Spec, show
+from evolve.plan.statistics import shape_of
 from evolve.site import Site
 
-MAX_SEED = 2**63
 MAX_INPUTS_PER_NODE = 4
 MAX_MESSAGE_CHARACTERS = 500
 
@@ -22,10 +23,10 @@ MAX_MESSAGE_CHARACTERS = 500
 class PlanLimits:
     """What a plan may ask for.
 
-    ``max_nodes_per_site`` and ``max_nodes`` (over the distinct templates) count operations and leaves, which together
-    have at most four inputs per allowed node;
-    ``max_constant_elements`` bounds each literal tensor. A result has at most ``intermediate_factor`` times the site's
-    elements, all results alive at once ``live_factor`` times, and in both cases at least ``intermediate_floor``.
+    ``max_nodes_per_site`` (with what the site gathers) and ``max_nodes`` (over the distinct templates) count operations
+    and leaves, which together have at most four inputs per allowed node. ``max_totals`` bounds the names under which
+    sites gather, ``max_constant_elements`` each literal tensor. A result has at most ``intermediate_factor`` times the
+    site's elements, all results alive at once ``live_factor`` times, and in both cases at least ``intermediate_floor``.
     ``max_work_per_site`` is in elementary operations of the cost rules (an SVD of a 4096 x 14336 matrix is 8e12).
     """
 
@@ -37,17 +38,26 @@ class PlanLimits:
     intermediate_floor: int = 2**24
     max_work_per_site: float = 1e14
     max_stack_layers: int = 1024
+    max_totals: int = 64
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PlanLimits:
         return cls(**data)
 
 
-def validate(plan: Plan, sites: Sequence[Site], donors: Collection[str], limits: PlanLimits | None = None) -> None:
+def validate(
+    plan: Plan,
+    sites: Sequence[Site],
+    donors: Collection[str],
+    limits: PlanLimits | None = None,
+    *,
+    statistics: Mapping[str, Collection[str]] | None = None,
+) -> None:
     """Raises InvalidPlan unless the plan may be executed for these sites with these donors.
 
     ``donors`` are the names that exist; a mapping gives each name's number of layers, otherwise every model has as
-    many layers as the sites. Re-infers every dtype and shape.
+    many layers as the sites. ``statistics`` names what is prepared of each donor, by default nothing. Re-infers every
+    dtype and shape.
     """
     limits = limits or PlanLimits()
     for donor in plan.donors:
@@ -58,13 +68,11 @@ def validate(plan: Plan, sites: Sequence[Site], donors: Collection[str], limits:
     used: set[str] = set()
     for template in plan.templates:
         used |= _check_template(template, plan.donors)
-    known: set[tuple[int, tuple[int, ...], tuple[Any, ...]]] = set()
+    _check_totals(plan)
+    _check_statistics(plan, sites, statistics or {})
+    known: dict[Any, float] = {}
     for site in plan.sites:
-        # Types belong to the key: 1, 1.0 and True are equal but not the same operand.
-        key = (site.template, site.shape, tuple((type(value), value) for value in site.values))
-        if key not in known:
-            _check_site(plan, site, limits)
-            known.add(key)
+        _check_site(plan, site, limits, known)
     if plan.stack is not None:
         used |= _check_stack(plan, sites, donors, limits)
     if used != set(plan.donors):
@@ -83,14 +91,26 @@ def _check_sizes(plan: Plan, limits: PlanLimits) -> None:
             raise InvalidPlan(f"template {index}: its {count} nodes have {edges} inputs, too many")
     if total > limits.max_nodes:
         raise InvalidPlan(f"the plan has {total} nodes, at most {limits.max_nodes} are allowed")
-    unused = set(range(len(plan.templates))) - {site.template for site in plan.sites}
+    if len(plan.totals) > limits.max_totals:
+        raise InvalidPlan(f"the plan gathers {len(plan.totals)} totals, at most {limits.max_totals} are allowed")
+    used: set[int] = set()
+    for site in plan.sites:
+        templates = [site.template, *(gather.template for gather in site.gathers)]
+        count = sum(len(plan.templates[index].nodes) for index in templates)
+        if count > limits.max_nodes_per_site:
+            raise InvalidPlan(
+                f"site {site.name!r} with what it gathers has {count} nodes, "
+                f"at most {limits.max_nodes_per_site} are allowed"
+            )
+        used.update(templates)
+    unused = set(range(len(plan.templates))) - used
     if unused:
         raise InvalidPlan(f"template {min(unused)} belongs to no site")
     for template in plan.templates:
         for node in template.nodes:
-            if node.op == "constant" and len(_constant_data(node)) > limits.max_constant_elements:
+            if node.op == "constant" and len(constant_data(node)) > limits.max_constant_elements:
                 raise InvalidPlan(
-                    f"a constant has {len(_constant_data(node))} elements, "
+                    f"a constant has {len(constant_data(node))} elements, "
                     f"at most {limits.max_constant_elements} are allowed"
                 )
 
@@ -119,14 +139,15 @@ def _check_template(template: Template, donors: Sequence[str]) -> set[str]:
                 check_attributes(OPERATIONS[node.op], attributes)
             except CandidateError as error:
                 raise InvalidPlan(f"node {index}: {str(error)[:MAX_MESSAGE_CHARACTERS]}") from None
-        elif node.op in _LEAVES:
+        elif node.op in LEAF_CHECKS:
             if node.inputs:
                 raise InvalidPlan(f"node {index} ({node.op}): a leaf has no inputs")
-            _LEAVES[node.op](attributes, f"node {index}")
-            if node.op == "donor":
-                if attributes["name"] not in donors:
-                    raise InvalidPlan(f"node {index}: donor {attributes['name']!r} is not among the plan's donors")
-                used.add(attributes["name"])
+            LEAF_CHECKS[node.op](attributes, f"node {index}")
+            if node.op in DONOR_ATTRIBUTES:
+                donor = attributes[DONOR_ATTRIBUTES[node.op]]
+                if donor not in donors:
+                    raise InvalidPlan(f"node {index}: donor {donor!r} is not among the plan's donors")
+                used.add(donor)
         else:
             raise InvalidPlan(f"node {index}: unknown operation {node.op!r}")
     if not 0 <= template.output < len(template.nodes):
@@ -134,73 +155,54 @@ def _check_template(template: Template, donors: Sequence[str]) -> set[str]:
     return used
 
 
-def _need(where: str, attributes: Mapping[str, Any], *names: str) -> None:
-    if set(attributes) != set(names):
-        raise InvalidPlan(f"{where}: attributes {sorted(attributes)} given, {sorted(names)} expected")
+def _check_totals(plan: Plan) -> None:
+    """Checks that what is gathered and what is used are the same, and that no total needs another."""
+    merging = {site.template for site in plan.sites}
+    used = {leaf["name"] for index in merging for leaf in plan.templates[index].leaves("total")}
+    for name in sorted(used ^ set(plan.totals)):
+        problem = "is used, but no site gathers it" if name in used else "is gathered, but no output uses it"
+        raise InvalidPlan(f"total {name!r} {problem}")
+    for gathering in {gather.template for site in plan.sites for gather in site.gathers}:
+        if plan.templates[gathering].leaves("total"):
+            raise InvalidPlan(f"template {gathering} adds to a total and uses one; totals cannot need each other")
 
 
-def _is_shape(value: object) -> bool:
-    return type(value) is tuple and len(value) <= MAX_DIMENSIONS and all(type(v) is int and v >= 0 for v in value)
+def _check_statistics(plan: Plan, sites: Sequence[Site], prepared: Mapping[str, Collection[str]]) -> None:
+    asked = [template.leaves("statistic") for template in plan.templates]
+    for planned, site in zip(plan.sites, sites, strict=True):
+        for index in (planned.template, *(gather.template for gather in planned.gathers)):
+            for leaf in asked[index]:
+                where = f"site {site.name!r}: statistic {leaf['name']!r} of donor {leaf['donor']!r}"
+                shape = shape_of(leaf["name"], site)
+                if leaf["name"] not in prepared.get(leaf["donor"], ()):
+                    raise InvalidPlan(f"{where} is not prepared; run `evolve donors PROBLEM --prepare`")
+                given = planned.shape if leaf["shape"] is None else leaf["shape"]
+                if given != shape:
+                    raise InvalidPlan(f"{where} has shape {show(shape)}, not {show(given)}")
 
 
-def _check_donor(attributes: Mapping[str, Any], where: str) -> None:
-    _need(where, attributes, "name")
-    if type(attributes["name"]) is not str:
-        raise InvalidPlan(f"{where}: donor name {attributes['name']!r} is not text")
-
-
-def _check_value(attributes: Mapping[str, Any], where: str) -> None:
-    _need(where, attributes, "slot")
-    if type(attributes["slot"]) is not int or attributes["slot"] < 0:
-        raise InvalidPlan(f"{where}: slot {attributes['slot']!r} is not a position")
-
-
-def _constant_data(node: Node) -> tuple[Any, ...]:
-    data = dict(node.attributes).get("data")
-    return data if isinstance(data, tuple) else ()
-
-
-def _check_constant(attributes: Mapping[str, Any], where: str) -> None:
-    _need(where, attributes, "dtype", "shape", "data")
-    dtype, shape, data = attributes["dtype"], attributes["shape"], attributes["data"]
-    if dtype not in DTYPES or not _is_shape(shape) or type(data) is not tuple:
-        raise InvalidPlan(f"{where}: a constant needs a dtype of {DTYPES}, a shape and a list of data")
-    if math.prod(shape) != len(data):
-        raise InvalidPlan(f"{where}: {len(data)} numbers for a constant of shape {show(shape)}")
-    wanted = {"float32": "float", "int64": "int", "bool": "bool"}[dtype]
-    for item in data:
-        if type(item).__name__ != wanted or (wanted == "float" and not math.isfinite(item)):
-            raise InvalidPlan(f"{where}: {item!r} in a {dtype} constant")
-
-
-def _check_noise(attributes: Mapping[str, Any], where: str) -> None:
-    _need(where, attributes, "distribution", "shape", "index", "seed")
-    if attributes["distribution"] not in DISTRIBUTIONS:
-        raise InvalidPlan(f"{where}: distribution {attributes['distribution']!r} is none of {', '.join(DISTRIBUTIONS)}")
-    if attributes["shape"] is not None and not _is_shape(attributes["shape"]):
-        raise InvalidPlan(f"{where}: shape {attributes['shape']!r} is not a list of sizes")
-    for name in ("index", "seed"):
-        if type(attributes[name]) is not int or not 0 <= attributes[name] < MAX_SEED:
-            raise InvalidPlan(f"{where}: {name} {attributes[name]!r} is not an integer in 0..2**63-1")
-
-
-def _check_statistic(attributes: Mapping[str, Any], where: str) -> None:
-    raise InvalidPlan(f"{where}: donor statistics are reserved and cannot be executed yet")
-
-
-_LEAVES = {
-    "donor": _check_donor,
-    "value": _check_value,
-    "constant": _check_constant,
-    "noise": _check_noise,
-    "statistic": _check_statistic,
-}
-
-
-def _check_site(plan: Plan, site: SitePlan, limits: PlanLimits) -> None:
-    """Infers every node of one site and adds up sizes and work."""
+def _check_site(plan: Plan, site: SitePlan, limits: PlanLimits, known: dict[Any, float]) -> None:
+    """Checks the graph of one site and the graphs of what it gathers; ``known`` keeps the work of checked graphs."""
     where = f"site {site.name!r}"
-    template = plan.templates[site.template]
+    graphs = [(where, site, Spec("float32", site.shape))]
+    for name, template, values in site.gathers:
+        part = site._replace(template=template, values=values)
+        graphs.append((f"{where}, gather {name!r}", part, Spec("float32", ())))
+    work = 0.0
+    for label, graph, wanted in graphs:
+        # Types belong to the key: 1, 1.0 and True are equal but not the same operand.
+        key = (graph.template, graph.shape, tuple((type(value), value) for value in graph.values), wanted.shape)
+        if key not in known:
+            known[key] = _check_graph(plan.templates[graph.template], graph, wanted, limits, label)
+        work += known[key]
+    if work > limits.max_work_per_site:
+        raise InvalidPlan(
+            f"{where}: {work:.2g} elementary operations, at most {limits.max_work_per_site:.2g} are allowed"
+        )
+
+
+def _check_graph(template: Template, site: SitePlan, wanted: Spec, limits: PlanLimits, where: str) -> float:
+    """Infers every node of one site's graph; returns its work in elementary operations."""
     slots = {_slot(node) for node in template.nodes if node.op == "value"}
     if slots != set(range(len(site.values))):
         raise InvalidPlan(f"{where}: {len(site.values)} values for the slots {sorted(slots)} of its template")
@@ -220,18 +222,15 @@ def _check_site(plan: Plan, site: SitePlan, limits: PlanLimits) -> None:
                 inputs = [operands[source] for source in node.inputs]
                 work += OPERATIONS[node.op].cost(inputs, site_attributes(node, site.shape), operand)
         operands.append(operand)
-    if work > limits.max_work_per_site:
-        raise InvalidPlan(
-            f"{where}: {work:.2g} elementary operations, at most {limits.max_work_per_site:.2g} are allowed"
-        )
     result = operands[template.output]
-    if result != Spec("float32", site.shape):
+    if result != wanted:
         found = f"a {result.dtype} tensor of shape {show(result.shape)}" if isinstance(result, Spec) else "a number"
-        raise InvalidPlan(f"{where}: the output is {found}, not float32 of shape {show(site.shape)}")
+        raise InvalidPlan(f"{where}: the output is {found}, not float32 of shape {show(wanted.shape)}")
     live = _most_live(template, operands)
     most_live = max(limits.intermediate_floor, elements) * limits.live_factor
     if live > most_live:
         raise InvalidPlan(f"{where}: {live} elements alive at once, at most {most_live} are allowed here")
+    return work
 
 
 def _slot(node: Node) -> int:
@@ -258,8 +257,10 @@ def _infer_node(node: Node, site: SitePlan, operands: Sequence[Operand], where: 
     attributes = site_attributes(node, site.shape)
     if node.op == "constant":
         return Spec(attributes["dtype"], attributes["shape"])
-    if node.op == "noise":
+    if node.op in ("noise", "statistic"):
         return Spec("float32", attributes["shape"])
+    if node.op == "total":
+        return Spec("float32", ())
     try:
         return infer(OPERATIONS[node.op], [operands[source] for source in node.inputs], attributes)
     except CandidateError as error:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from evolve.errors import InvalidPlan, RecipeError, ShapeMismatch
-from evolve.plan.operations import OPERATIONS, check_attributes, infer, operation
+from evolve.plan.operations import LEAVES, OPERATIONS, check_attributes, infer, operation
 from evolve.plan.plan import Node, Template
 from evolve.plan.specs import INTEGER_LIMIT, MAX_DIMENSIONS, Operand, Operation, Spec, show
+from evolve.plan.statistics import shape_of
 from evolve.plan.validate import PlanLimits
 from evolve.recipe.symbolic import Symbolic
 from evolve.site import Site
@@ -22,8 +23,6 @@ from evolve.site import Site
 EXACT_INTEGER = 2**53
 TORCH_DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.bool: "bool"}
 
-_LEAVES = ("donor", "value", "constant", "noise")
-
 CURRENT: ContextVar[Graph | None] = ContextVar("graph", default=None)
 
 
@@ -31,7 +30,7 @@ def current() -> Graph:
     """The graph of the site whose merge() runs now."""
     graph = CURRENT.get()
     if graph is None:
-        raise RecipeError("tensor operations on donors belong inside merge(site, ...); nothing is traced here")
+        raise RecipeError("tensor operations on donors belong inside merge() or gather(); nothing is traced here")
     return graph
 
 
@@ -55,6 +54,15 @@ class Graph:
 
     def donor(self, name: str) -> Symbolic:
         return self._leaf("donor", Spec("float32", tuple(self.site.shape)), name=name)
+
+    def total(self, name: str) -> Symbolic:
+        """The sum over all sites of what gather() returns under a name."""
+        return self._leaf("total", Spec("float32", ()), name=name)
+
+    def statistic(self, donor: str, name: str) -> Symbolic:
+        shape = shape_of(name, self.site)
+        own = None if shape == tuple(self.site.shape) else shape
+        return self._leaf("statistic", Spec("float32", shape), donor=donor, name=name, shape=own)
 
     def noise(self, distribution: str, shape: tuple[int, ...]) -> Symbolic:
         """The next draw of this site."""
@@ -94,8 +102,8 @@ class Graph:
             if type(operand) is Symbolic:
                 if operand._graph is not self:
                     raise RecipeError(
-                        f"a tensor of site {operand._graph.site.name!r} is used in site {self.site.name!r}; "
-                        "merge() is called once per site and keeps nothing between calls"
+                        f"a tensor of site {operand._graph.site.name!r} is used in another call, for site "
+                        f"{self.site.name!r}; a recipe keeps nothing between calls, totals are what sites share"
                     )
                 inputs.append(operand._index)
                 specs.append(operand._spec)
@@ -148,13 +156,13 @@ class Graph:
         """Whether an elementwise result has the same layout: of some views it is a copy laid out otherwise, whose sums
         may round otherwise."""
         node = self.nodes[index]
-        return node.op in _LEAVES or OPERATIONS[node.op].elementwise
+        return node.op in LEAVES or OPERATIONS[node.op].elementwise
 
     def is_contiguous(self, tensor: Symbolic) -> bool:
         """Whether a tensor surely lies in memory in the order of its elements, so that a copy of it changes nothing."""
         for index in range(len(self._contiguous), len(self.nodes)):
             node, spec = self.nodes[index], self.specs[index]
-            plain = node.op in _LEAVES or node.op == "full"
+            plain = node.op in LEAVES or node.op == "full"
             if not plain and OPERATIONS[node.op].elementwise:
                 assert isinstance(spec, Spec)
                 operands = [(self.specs[source], self._contiguous[source]) for source in node.inputs]
@@ -188,7 +196,7 @@ class Graph:
     def _push(self, node: Node, spec: Operand) -> int:
         if len(self.nodes) >= self.limits.max_nodes_per_site:
             raise InvalidPlan(
-                f"merge() makes more than {self.limits.max_nodes_per_site} operations for site {self.site.name!r}; "
+                f"the recipe makes more than {self.limits.max_nodes_per_site} operations for site {self.site.name!r}; "
                 "write it with fewer, larger tensor operations"
             )
         self.nodes.append(node)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -100,6 +103,16 @@ class Eager(TorchFunctionMode):
         self.seed = seed
         self.draws = 0
         self.site_name: str | None = None
+        self._paused = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves torch alone inside the block, for what is not the recipe's own code."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def begin(self, site_name: str, seed: int) -> None:
         """Starts a site: its draws count from zero."""
@@ -110,10 +123,14 @@ class Eager(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self._paused:
+            return func(*args, **kwargs)
         symbolic = any(map(_is_symbolic, (*args, *kwargs.values()))) or (
             func in FACTORIES and self.site_name is not None
         )
-        result = self._call(_FUNCTIONAL.get(func, func) if symbolic else func, args, kwargs)
+        result = _total(func, args, kwargs) if symbolic and func in _WHOLE else None
+        if result is None:
+            result = self._call(_FUNCTIONAL.get(func, func) if symbolic else func, args, kwargs)
         if symbolic or func in _RANDOM_LIKE:
             mark_symbolic(result)
         return result
@@ -149,6 +166,58 @@ class Eager(TorchFunctionMode):
         if not active or p == 0:
             return input
         return torch.where(self._draw("uniform", shape, device) >= p, input / (1 - p), 0.0)
+
+
+def _total(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """A sum, mean or 2-norm over a whole tensor as plans compute it; None for any other call, which is torch's."""
+    if kwargs.get("dtype") not in (None, torch.float32) or not _TOTAL_ARGUMENTS.issuperset(kwargs):
+        return None
+    return _WHOLE[func](*args, **{name: value for name, value in kwargs.items() if name != "dtype"})
+
+
+def _over_all(whole: Callable[[Tensor], Tensor], tensor: Tensor, dim: Any, keepdim: bool, *more: Any) -> Tensor | None:
+    """``whole(tensor)`` when the dimensions are all of them; ``more`` are torch.norm's rarely given arguments."""
+    if any(item not in (None, torch.float32) for item in more):
+        return None
+    given = () if dim is None else dim if isinstance(dim, (list, tuple)) else (dim,)
+    positions = [operator.index(item) for item in given]
+    dims = {position % max(tensor.ndim, 1) for position in positions}
+    if len(dims) < len(positions) or any(not -tensor.ndim <= position < tensor.ndim for position in positions):
+        return None
+    return whole(tensor) if kernels.is_total(tensor, tuple(dims) or None, keepdim) else None
+
+
+def _sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Tensor | None:
+    return _over_all(kernels.total_sum, input, dim if axis is None else axis, keepdim)
+
+
+def _mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Tensor | None:
+    return _over_all(kernels.total_mean, input, dim if axis is None else axis, keepdim)
+
+
+def _norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, *more: Any) -> Tensor | None:
+    return _over_all(kernels.total_norm, input, dim, keepdim, *more) if p in ("fro", None, 2) else None
+
+
+def _vector_norm(input: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor | None:
+    return _over_all(kernels.total_norm, input, dim, keepdim) if ord == 2 else None
+
+
+def _linalg_norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False) -> Tensor | None:
+    of_matrix = ord is not None and input.ndim != 1
+    return None if of_matrix else _vector_norm(input, 2 if ord is None else ord, dim, keepdim)
+
+
+def _dist(input: Tensor, other: Tensor, p: Any = 2) -> Tensor | None:
+    return _over_all(kernels.total_norm, input - other, None, False) if p == 2 else None
+
+
+_WHOLE: dict[Any, Callable[..., Tensor | None]] = {
+    torch.sum: _sum, torch.Tensor.sum: _sum, torch.mean: _mean, torch.Tensor.mean: _mean, torch.norm: _norm,
+    torch.Tensor.norm: _norm, torch.linalg.vector_norm: _vector_norm, torch.linalg.norm: _linalg_norm,
+    torch.dist: _dist, torch.Tensor.dist: _dist,
+}  # fmt: skip
+_TOTAL_ARGUMENTS = {"input", "self", "other", "dim", "axis", "keepdim", "p", "ord", "dtype"}
 
 
 def _quantile(

@@ -7,51 +7,76 @@ import inspect
 import random
 import sys
 import types
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
 
-from evolve.errors import CandidateError, RecipeError, RecipeSyntaxError, UnsupportedOperation
+from evolve.errors import CandidateError, RecipeError, RecipeSyntaxError
 from evolve.plan.plan import MERGED
+from evolve.plan.statistics import STATISTICS, available
 from evolve.site import Site
 
 FILENAME = "<program>"
 MODULE_NAME = "recipe_program"
 MAX_SOURCE_CHARACTERS = 2**20
 MAX_MESSAGE_CHARACTERS = 600
-RESERVED = {"totals": "totals of a first pass", "gather": "gather(site, ...)"}
+TOTALS = "totals"
 
 
 @dataclass(frozen=True)
 class DonorInfo:
-    """What a recipe may know of a donor."""
+    """What a recipe may know of a donor: ``statistics`` are the names of those prepared for it."""
 
     layers: int
+    statistics: tuple[str, ...] = ()
+
+
+def hint(name: object, known: Iterable[str], otherwise: str) -> str:
+    """``did you mean`` the nearest of the known names; without one, ``otherwise`` and all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"{otherwise} {', '.join(known)}"
 
 
 class RecipeSite(Site):
     """A site as merge() sees it; unknown attributes are refused with the nearest name."""
 
-    def stat(self, name: str, donor: str) -> NoReturn:
-        raise UnsupportedOperation(
-            f"site.stat({name!r}, {donor!r}): donor statistics are not available yet; compute from the tensors"
-        )
+    _prepared: Mapping[str, Collection[str]]
+    _read: Callable[[str, str], Any]
+
+    def stat(self, name: str, donor: str) -> Any:
+        """A donor's prepared statistic at this site: a float32 tensor of the statistic's shape."""
+        for text in (name, donor):
+            if not isinstance(text, str):
+                kind = type(text).__name__
+                raise RecipeError(f'site.stat("fisher", "ja") takes two texts, not a {kind}', kind="TypeError")
+        asked = f"site.stat({name!r}, {donor!r})"
+        if name not in STATISTICS:
+            raise RecipeError(f"{asked}: no such statistic; {hint(name, STATISTICS, 'there are')}")
+        if donor not in self._prepared:
+            raise RecipeError(f"{asked}: no such donor; {hint(donor, self._prepared, 'the donors are')}")
+        if not available(name, self):
+            raise RecipeError(f"{asked}: {self.role} has none; {name!r} exists at {STATISTICS[name].where}")
+        if name not in self._prepared[donor]:
+            raise RecipeError(f"{asked} is not prepared; run `evolve donors PROBLEM --prepare`")
+        return self._read(donor, name)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        known = ("name", "layer", "depth", "role", "block", "shape", "kind")
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
-        raise RecipeError(f"site has no attribute {name!r}; {hint}", kind="AttributeError")
+        known = ("name", "layer", "depth", "role", "block", "shape", "kind", "stat")
+        raise RecipeError(f"site has no attribute {name!r}; {hint(name, known, 'it has')}", kind="AttributeError")
 
     @classmethod
-    def of(cls, site: Site) -> RecipeSite:
-        """The same site with a torch.Size as its shape."""
-        return cls(site.name, site.layer, site.depth, site.role, site.block, torch.Size(site.shape), site.kind)
+    def of(cls, site: Site, prepared: Mapping[str, Collection[str]], read: Callable[[str, str], Any]) -> RecipeSite:
+        """The same site with a torch.Size as its shape; ``read(donor, name)`` gives one of the ``prepared``
+        statistics."""
+        made = cls(site.name, site.layer, site.depth, site.role, site.block, torch.Size(site.shape), site.kind)
+        made._prepared, made._read = prepared, read
+        return made
 
 
 @contextmanager
@@ -135,35 +160,59 @@ def load(source: str) -> types.ModuleType:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The functions of a recipe: ``merge`` with the donors it asks for (None: all of them), and ``stack`` or None."""
+class SiteFunction:
+    """A function of a recipe that is called once per site: the donors it asks for (None: all of them), and whether it
+    asks for totals.
+    """
 
-    merge: Callable[..., Any]
+    call: Callable[..., Any]
     wanted: tuple[str, ...] | None
+    totals: bool
+
+    @property
+    def line(self) -> int | None:
+        return line_of_function(self.call)
+
+    def select(self, donors: Collection[str]) -> Sequence[str]:
+        """The names of the donors to hand to it."""
+        return self.wanted if self.wanted is not None else sorted(donors)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The functions of a recipe: ``merge``, and ``gather`` and ``stack`` or None."""
+
+    merge: SiteFunction
+    gather: SiteFunction | None
     stack: Callable[..., Any] | None
 
     @classmethod
     def of(cls, module: types.ModuleType, donors: Collection[str]) -> Recipe:
-        """Reads a loaded module; raises RecipeError for a missing or malformed merge()."""
+        """Reads a loaded module; raises RecipeError for a missing or malformed function."""
         names = vars(module)
-        if MERGED in donors:
-            raise RecipeError(f"a donor cannot be called {MERGED!r}; rename it")
-        # Functions of the program only: `from torch import *` also brings a gather and a stack.
-        if isinstance(names.get("gather"), types.FunctionType):
-            raise _reserved("gather", names["gather"])
-        merge = names.get("merge")
-        if not callable(merge):
+        for reserved in (MERGED, TOTALS):
+            if reserved in donors:
+                raise RecipeError(f"a donor cannot be called {reserved!r}; rename it")
+        if not callable(names.get("merge")):
             raise RecipeError(
                 "the program defines no merge(site, ...) function; add one that returns the merged tensor"
             )
-        stack = names.get("stack")
-        if stack is not None and not isinstance(stack, types.FunctionType):
-            stack = None
-        return cls(merge, _wanted(merge, donors), stack)
-
-    def select(self, donors: Mapping[str, Any]) -> dict[str, Any]:
-        """The donors to hand to merge."""
-        return {name: donors[name] for name in (self.wanted if self.wanted is not None else sorted(donors))}
+        merge = _site_function("merge", names["merge"], donors)
+        # Functions of the program only: `from torch import *` also brings a gather and a stack.
+        gather, stack = (
+            function if isinstance(function, types.FunctionType) else None
+            for function in (names.get("gather"), names.get("stack"))
+        )
+        gathers = None if gather is None else _site_function("gather", gather, donors)
+        if merge.totals and gathers is None:
+            raise RecipeError(
+                "merge() asks for totals, but the program defines no gather(site, ...); add one that returns a dict "
+                "of numbers, which are summed over all sites",
+                line=merge.line,
+            )
+        if gathers is not None and gathers.totals:
+            raise RecipeError("gather() cannot ask for totals: they are the sums of what it returns", line=gathers.line)
+        return cls(merge, gathers, stack)
 
 
 def line_of_function(function: Any) -> int | None:
@@ -172,45 +221,41 @@ def line_of_function(function: Any) -> int | None:
     return code.co_firstlineno if code is not None and code.co_filename == FILENAME else None
 
 
-def _reserved(name: str, function: Any) -> RecipeError:
-    text = f"{RESERVED[name]} is reserved and not available yet; remove it from the program"
-    return RecipeError(text, line=line_of_function(function))
-
-
-def _wanted(merge: Callable[..., Any], donors: Collection[str]) -> tuple[str, ...] | None:
-    """The donors among merge's parameters, after the first, which is the site."""
-    line = line_of_function(merge)
+def _site_function(name: str, function: Callable[..., Any], donors: Collection[str]) -> SiteFunction:
+    """Reads the parameters: the first is the site, the others donors or totals."""
+    line = line_of_function(function)
     try:
-        parameters = list(inspect.signature(merge).parameters.values())
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        raise RecipeError("merge must be a function merge(site, ...)", line=line) from None
+        raise RecipeError(f"{name} must be a function {name}(site, ...)", line=line) from None
     if not parameters or parameters[0].kind not in (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     ):
-        raise RecipeError("merge() takes no site; its first parameter must be `site`, then the donors", line=line)
+        raise RecipeError(f"{name}() takes no site; its first parameter must be `site`, then the donors", line=line)
     if parameters[0].name in donors:
         raise RecipeError(
-            f"merge()'s first parameter is the donor {parameters[0].name!r}; it must be `site`", line=line
+            f"{name}()'s first parameter is the donor {parameters[0].name!r}; it must be `site`", line=line
         )
     wanted: list[str] = []
+    totals = everything = False
     for parameter in parameters[1:]:
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            return None
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            everything = True
+        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             raise RecipeError(
-                f"merge(*{parameter.name}): donors are passed by name; write them out or use **", line=line
+                f"{name}(*{parameter.name}): donors are passed by name; write them out or use **", line=line
             )
-        if parameter.name in donors:
+        elif parameter.name in donors:
             wanted.append(parameter.name)
-        elif parameter.name in RESERVED:
-            raise _reserved(parameter.name, merge)
+        elif parameter.name == TOTALS:
+            totals = True
         elif parameter.default is inspect.Parameter.empty:
             near = difflib.get_close_matches(parameter.name, donors, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            guess = f"did you mean {near[0]!r}? " if near else ""
             listed = ", ".join(sorted(donors))
             raise RecipeError(
-                f"merge() asks for donor {parameter.name!r}, which does not exist; {hint}The donors are {listed}",
+                f"{name}() asks for donor {parameter.name!r}, which does not exist; {guess}The donors are {listed}",
                 line=line,
             )
-    return tuple(wanted)
+    return SiteFunction(function, None if everything else tuple(wanted), totals)

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from evolve.errors import RecipeError, ShapeMismatch
-from evolve.plan.plan import Plan, SitePlan, StackEntry, Template
+from evolve.plan.leaves import DONOR_ATTRIBUTES
+from evolve.plan.plan import MERGED, Gather, Plan, SitePlan, StackEntry, Template
 from evolve.plan.specs import show
 from evolve.plan.validate import PlanLimits, validate
 from evolve.recipe.graph import CURRENT, Graph
 from evolve.recipe.knobs import Knob, recording
 from evolve.recipe.modes import Tracing
-from evolve.recipe.program import DonorInfo, Recipe, RecipeSite, blaming, line_of_function, load, repeatable, seeding
+from evolve.recipe.program import (
+    TOTALS,
+    DonorInfo,
+    Recipe,
+    RecipeSite,
+    SiteFunction,
+    blaming,
+    load,
+    repeatable,
+    seeding,
+)
 from evolve.recipe.stack import trace_stack
 from evolve.recipe.symbolic import Symbolic
+from evolve.recipe.totals import Totals, check_gathered
 from evolve.site import Site
 
 __all__ = ["DonorInfo", "Traced", "serve", "trace"]
+
+# A template and the numbers for its slots.
+_Finished = tuple[Template, tuple[bool | int | float, ...]]
 
 
 @dataclass(frozen=True)
@@ -45,21 +61,16 @@ def trace(
     with repeatable(), recording() as knobs, seeding(seed.set), Tracing():
         recipe = Recipe.of(load(source), donors)
         seed.whole_program = seed.value
-        templates: dict[Any, int] = {}
-        found: list[Template] = []
-        plans: list[SitePlan] = []
-        for site in sites:
-            template, values = _trace_site(recipe, site, donors, limits, seed)
-            key = _template_key(template)
-            if key not in templates:
-                templates[key] = len(found)
-                found.append(template)
-            plans.append(SitePlan(site.name, tuple(site.shape), templates[key], values))
+        tracer = _Tracer(donors, limits, seed)
+        gathered = _trace_gathers(recipe, sites, tracer)
+        names = sorted({name for graphs in gathered for name in graphs})
+        merged = [tracer.merge(recipe.merge, site, names) for site in sites]
         stack = None
         if recipe.stack is not None:
             stack = trace_stack(recipe.stack, donors, sites, limits.max_stack_layers)
-    plan = Plan(_used_donors(found, stack, donors), tuple(found), tuple(plans), stack)
-    validate(plan, sites, {name: info.layers for name, info in donors.items()}, limits)
+    plan = _assemble(sites, merged, gathered, stack)
+    prepared = {name: info.statistics for name, info in donors.items()}
+    validate(plan, sites, {name: info.layers for name, info in donors.items()}, limits, statistics=prepared)
     return Traced(plan, list(knobs.values()))
 
 
@@ -76,19 +87,68 @@ class _Seed:
             graph.seed, graph.draws = seed, 0
 
 
-def _trace_site(
-    recipe: Recipe, site: Site, donors: Mapping[str, DonorInfo], limits: PlanLimits, seed: _Seed
-) -> tuple[Template, tuple[bool | int | float, ...]]:
-    graph = Graph(site, limits, seed.whole_program)
-    random.seed(site.name)
-    token = CURRENT.set(graph)
-    try:
-        with blaming(f"site {site.name}", line_of_function(recipe.merge)):
-            given = {name: graph.donor(name) for name in recipe.select(donors)}
-            output = _checked(recipe.merge(RecipeSite.of(site), **given), graph)
-    finally:
-        CURRENT.reset(token)
-    return graph.finish(output)
+class _Tracer:
+    """Runs a recipe's functions on the symbols of one site after the other."""
+
+    def __init__(self, donors: Mapping[str, DonorInfo], limits: PlanLimits, seed: _Seed) -> None:
+        self._donors = donors
+        self._prepared = {name: info.statistics for name, info in donors.items()}
+        self._limits = limits
+        self._seed = seed
+
+    def merge(self, function: SiteFunction, site: Site, totals: Sequence[str]) -> _Finished:
+        with self._site(function, site) as graph:
+            output = _checked(self._call(function, graph, totals), graph)
+        return graph.finish(output)
+
+    def gather(self, function: SiteFunction, site: Site) -> dict[str, _Finished]:
+        """The graph of each number that gather() returns for a site."""
+        with self._site(function, site, "gather() at ") as graph:
+            found = check_gathered(self._call(function, graph, ()))
+            if len(found) > self._limits.max_totals:
+                raise RecipeError(
+                    f"gather() returned {len(found)} names, at most {self._limits.max_totals} are allowed"
+                )
+            outputs = {name: _scalar(value, graph) for name, value in found.items()}
+        return {name: graph.finish(output) for name, output in outputs.items()}
+
+    @contextmanager
+    def _site(self, function: SiteFunction, site: Site, where: str = "") -> Iterator[Graph]:
+        graph = Graph(site, self._limits, self._seed.whole_program)
+        random.seed(site.name)
+        token = CURRENT.set(graph)
+        try:
+            with blaming(f"{where}site {site.name}", function.line):
+                yield graph
+        finally:
+            CURRENT.reset(token)
+
+    def _call(self, function: SiteFunction, graph: Graph, totals: Sequence[str]) -> Any:
+        given: dict[str, Any] = {name: graph.donor(name) for name in function.select(self._donors)}
+        if function.totals:
+            given[TOTALS] = Totals(totals, graph.total)
+        return function.call(RecipeSite.of(graph.site, self._prepared, graph.statistic), **given)
+
+
+def _trace_gathers(recipe: Recipe, sites: Sequence[Site], tracer: _Tracer) -> list[dict[str, _Finished]]:
+    """What each site gathers; nothing when merge() asks for no totals."""
+    if recipe.gather is None or not recipe.merge.totals:
+        return [{} for _ in sites]
+    return [tracer.gather(recipe.gather, site) for site in sites]
+
+
+def _scalar(value: Any, graph: Graph) -> Symbolic:
+    """A number that gather() returned, as a float32 symbol without dimensions."""
+    if isinstance(value, float):
+        return graph.add("full", (value,), {"shape": (), "dtype": "float32"})
+    symbol = _own(graph.constant(value) if isinstance(value, torch.Tensor) else value, graph)
+    return symbol if symbol.dtype == torch.float32 else graph.add("cast", (symbol,), {"dtype": "float32"})
+
+
+def _own(symbol: Symbolic, graph: Graph) -> Symbolic:
+    if symbol._graph is not graph:
+        raise RecipeError("the recipe returned a tensor of another call; a recipe keeps nothing between calls")
+    return symbol
 
 
 def _checked(output: Any, graph: Graph) -> Symbolic:
@@ -96,10 +156,7 @@ def _checked(output: Any, graph: Graph) -> Symbolic:
     if isinstance(output, torch.Tensor):
         output = graph.constant(output)
     check_result(output, graph.site)
-    result: Symbolic = output
-    if result._graph is not graph:
-        raise RecipeError("merge() returned a tensor of another site")
-    return result
+    return _own(output, graph)
 
 
 def check_result(output: Any, site: Site) -> None:
@@ -117,23 +174,53 @@ def check_result(output: Any, site: Site) -> None:
         raise RecipeError(f"merge() returned {output.dtype}; convert it with .float()")
 
 
+def _assemble(
+    sites: Sequence[Site],
+    merged: Sequence[_Finished],
+    gathered: Sequence[Mapping[str, _Finished]],
+    stack: tuple[StackEntry, ...] | None,
+) -> Plan:
+    """The plan of these graphs: equal templates once, and only what the totals in use gather."""
+    templates: dict[Any, int] = {}
+    found: list[Template] = []
+
+    def place(template: Template) -> int:
+        key = _template_key(template)
+        if key not in templates:
+            templates[key] = len(found)
+            found.append(template)
+        return templates[key]
+
+    places = [place(template) for template, _ in merged]
+    used = {leaf["name"] for template in found for leaf in template.leaves("total")}
+    plans: list[SitePlan] = []
+    for site, index, (_, values), graphs in zip(sites, places, merged, gathered, strict=True):
+        gathers = [Gather(name, place(graphs[name][0]), graphs[name][1]) for name in sorted(used & graphs.keys())]
+        plans.append(SitePlan(site.name, tuple(site.shape), index, values, tuple(gathers)))
+    return Plan(_used_donors(found, stack), tuple(found), tuple(plans), stack)
+
+
 def _template_key(template: Template) -> Any:
     # Equal numbers can differ as literals (0.0 and -0.0), so constants are told apart by their text.
     texts = [repr(node.attributes) for node in template.nodes if node.op == "constant"]
     return (template, tuple(texts)) if texts else template
 
 
-def _used_donors(
-    templates: Sequence[Template], stack: Sequence[StackEntry] | None, donors: Mapping[str, DonorInfo]
-) -> tuple[str, ...]:
-    used = {str(dict(node.attributes)["name"]) for t in templates for node in t.nodes if node.op == "donor"}
-    used |= {entry.model for entry in stack or () if entry.model in donors}
+def _used_donors(templates: Sequence[Template], stack: Sequence[StackEntry] | None) -> tuple[str, ...]:
+    leaves = [(template, op, key) for template in templates for op, key in DONOR_ATTRIBUTES.items()]
+    used = {str(leaf[key]) for template, op, key in leaves for leaf in template.leaves(op)}
+    used |= {entry.model for entry in stack or () if entry.model != MERGED}
     return tuple(sorted(used))
 
 
 def serve(request: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The sandbox's entry: traces ``request["source"]`` and returns the plan and the knobs as plain data."""
+    """The sandbox's entry: traces ``request["source"]`` and returns the plan and the knobs as plain data.
+
+    ``request["donors"]`` maps names to ``{"layers": n, "statistics": [names]}``; statistics may be left out.
+    """
     sites = [Site.from_dict(site) for site in request["sites"]]
-    donors = {name: DonorInfo(**info) for name, info in request["donors"].items()}
+    donors = {
+        name: DonorInfo(info["layers"], tuple(info.get("statistics", ()))) for name, info in request["donors"].items()
+    }
     traced = trace(request["source"], sites, donors, PlanLimits.from_dict(request.get("limits") or {}))
     return {"plan": traced.plan.to_dict(), "knobs": [knob.to_dict() for knob in traced.knobs]}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,3 +104,57 @@ def test_everything_that_matters_is_in_the_digest(document):
         change(document)
         digests.add(Plan.from_dict(document).digest)
     assert len(digests) == len(changes) + 1
+
+
+def test_totals_are_what_is_gathered_whatever_their_name(with_totals):
+    plan = Plan.from_dict(with_totals)
+    renamed = json.loads(json.dumps(with_totals).replace("squares", "lengths"))
+    assert Plan.from_dict(renamed).digest == plan.digest
+    changed = copy.deepcopy(with_totals)
+    changed["sites"][1]["gathers"] = []
+    moved = copy.deepcopy(with_totals)
+    moved["sites"][0]["gathers"] = []
+    number = copy.deepcopy(with_totals)
+    number["sites"][1]["gathers"][0]["values"] = [0.25]
+    operation = copy.deepcopy(with_totals)
+    operation["templates"][2]["nodes"][3][0] = "abs"
+    digests = {Plan.from_dict(document).digest for document in (with_totals, changed, moved, number, operation)}
+    assert len(digests) == 5
+
+
+def test_a_total_that_no_output_needs_does_not_count(with_totals):
+    plain = copy.deepcopy(with_totals)
+    plain["templates"][0]["output"] = 0
+    gathering = Plan.from_dict(plain).digest
+    for site in plain["sites"]:
+        site["gathers"] = []
+    assert Plan.from_dict(plain).digest == gathering != Plan.from_dict(with_totals).digest
+
+
+def test_two_totals_are_told_apart(with_totals):
+    def digest(first: str, second: str) -> str:
+        document = copy.deepcopy(with_totals)
+        document["sites"][0]["gathers"] = [
+            {"name": "x", "template": 2, "values": [1.0]},
+            {"name": "y", "template": 2, "values": [2.0]},
+        ]
+        leaf = document["templates"][0]["nodes"]
+        leaf[1:3] = [["total", [], {"name": first}], ["total", [], {"name": second}], ["div", [1, 2], {}]]
+        leaf[4][1] = [0, 3]
+        document["templates"][0]["output"] = 4
+        document["sites"][1]["gathers"] = []
+        return Plan.from_dict(document).digest
+
+    assert len({digest("x", "y"), digest("y", "x"), digest("x", "x"), digest("y", "y")}) == 4
+
+
+def test_everything_in_a_statistic_counts(with_totals):
+    digests = {Plan.from_dict(with_totals).digest}
+    for change in ({"name": "gram"}, {"donor": "base"}, {"shape": [3]}):
+        changed = copy.deepcopy(with_totals)
+        changed["templates"][1]["nodes"][1][2].update(change)
+        digests.add(Plan.from_dict(changed).digest)
+    assert len(digests) == 4
+    own = copy.deepcopy(with_totals)
+    own["templates"][1]["nodes"][1][2]["shape"] = [4]
+    assert Plan.from_dict(own).digest == Plan.from_dict(with_totals).digest

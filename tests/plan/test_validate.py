@@ -22,10 +22,10 @@ def one(*nodes, values=(), donors=("ja",), **more) -> Plan:
     """A plan of one 4 x 4 site whose output is the last node."""
     return Plan.from_dict(
         {
-            "version": 1,
+            "version": 2,
             "donors": list(donors),
             "templates": [{"nodes": [["donor", [], {"name": "ja"}], *nodes], "output": len(nodes)}],
-            "sites": [{"name": "a", "shape": [4, 4], "template": 0, "values": list(values)}],
+            "sites": [{"name": "a", "shape": [4, 4], "template": 0, "values": list(values), "gathers": []}],
             "stack": None,
             **more,
         }
@@ -34,7 +34,7 @@ def one(*nodes, values=(), donors=("ja",), **more) -> Plan:
 
 def refuse(plan: Plan, text: str, limits: PlanLimits | None = None, donors=DONORS) -> None:
     with pytest.raises(InvalidPlan, match=text):
-        validate(plan, [SITE], donors, limits)
+        validate(plan, [SITE], donors, limits, statistics={"ja": ("fisher", "gram")})
 
 
 def test_a_good_plan_passes(document, sites):
@@ -42,6 +42,7 @@ def test_a_good_plan_passes(document, sites):
     validate(Plan.from_dict(document), sites, {"base": 2, "ja": 2}, PlanLimits(max_nodes=6))
 
 
+FISHER = {"donor": "ja", "name": "fisher", "shape": None}
 NOISE = {"distribution": "uniform", "shape": None, "index": 0, "seed": 0}
 
 
@@ -66,7 +67,18 @@ NOISE = {"distribution": "uniform", "shape": None, "index": 0, "seed": 0}
         ([["donor", [], {"name": 3}]], "not text"),
         ([["donor", [0], {"name": "ja"}]], "no inputs"),
         ([["donor", [], {"name": "ja", "path": "/etc"}]], "attributes"),
-        ([["statistic", [], {"name": "fisher", "donor": "ja"}]], "reserved"),
+        ([["statistic", [], {"name": "fisher", "donor": "ja"}]], "attributes"),
+        ([["statistic", [], {**FISHER, "shape": [-1]}]], "not a list of sizes"),
+        ([["statistic", [], {**FISHER, "name": None}]], "name None is not text"),
+        ([["statistic", [], {**FISHER, "donor": 3}]], "donor 3 is not text"),
+        ([["statistic", [], {**FISHER, "donor": "base"}]], "'base' is not among the plan's donors"),
+        ([["statistic", [], {**FISHER, "name": "hessian"}]], "'hessian' does not exist"),
+        ([["statistic", [], {**FISHER, "name": "adamerging"}]], "'adamerging' of donor 'ja' is not prepared"),
+        ([["statistic", [], {**FISHER, "shape": [2, 8]}]], r"shape \[4, 4\], not \[2, 8\]"),
+        ([["statistic", [0], FISHER]], "a leaf has no inputs"),
+        ([["total", [], {"name": "n"}], ["mul", [0, 1], {}]], "'n' is used, but no site gathers it"),
+        ([["total", [], {"name": 1}]], "total's name 1 is not text"),
+        ([["total", [], {}]], "attributes"),
         ([["noise", [], {**NOISE, "distribution": "cauchy"}]], "cauchy"),
         ([["noise", [], {**NOISE, "shape": [2.5]}]], "shape"),
         ([["noise", [], {**NOISE, "index": -1}]], "index"),
@@ -183,6 +195,97 @@ def test_stack_sizes():
     refuse(one(["neg", [0], {}], stack=[]), "0 layers")
     refuse(one(["neg", [0], {}], stack=[entry] * 5), "5 layers", PlanLimits(max_stack_layers=4))
     validate(one(["neg", [0], {}], stack=[entry] * 4), [SITE], DONORS, PlanLimits(max_stack_layers=4))
+
+
+def check_totals(document, sites, limits: PlanLimits | None = None, **more) -> None:
+    validate(Plan.from_dict(document), sites, DONORS, limits, statistics={"ja": ("fisher",)}, **more)
+
+
+def test_a_good_plan_with_totals_and_statistics_passes(with_totals, sites):
+    check_totals(with_totals, sites, PlanLimits(max_nodes_per_site=9, max_nodes=12, max_totals=1))
+
+
+SUM = ["sum", [0], {"dims": None, "keepdim": False}]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "text"),
+    [
+        ([], r"gather 'squares': the output is a float32 tensor of shape \[2, 3\], not float32 of shape \[\]"),
+        ([["sum", [0], {"dims": [0], "keepdim": False}]], r"shape \[3\], not float32 of shape \[\]"),
+        ([["sum", [0], {"dims": None, "keepdim": True}]], r"shape \[1, 1\], not float32 of shape \[\]"),
+        ([["argmax", [0], {"dim": None, "keepdim": False}]], "output is a int64 tensor"),
+        ([SUM, ["total", [], {"name": "squares"}], ["add", [1, 2], {}]], "totals cannot need each other"),
+        ([["total", [], {"name": "squares"}], SUM], "totals cannot need each other"),
+        ([["donor", [], {"name": "en"}], SUM], "'en' is not among the plan's donors"),
+        ([["explode", [], {}]], "unknown operation"),
+        ([["repeat", [0], {"repeats": [4000, 4000]}], ["sum", [1], SUM[2]]], "gather 'squares', node 1: repeat makes"),
+        ([["statistic", [], {"donor": "ja", "name": "gram", "shape": [3, 3]}], SUM], "'gram' of donor 'ja' is not"),
+    ],
+)
+def test_bad_gathers(with_totals, sites, nodes, text):
+    nodes = [["donor", [], {"name": "base"}], *nodes]
+    with_totals["templates"][2] = {"nodes": nodes, "output": len(nodes) - 1}
+    for site in with_totals["sites"]:
+        site["gathers"][0]["values"] = []
+    with pytest.raises(InvalidPlan, match=text):
+        check_totals(with_totals, sites)
+
+
+def test_what_is_gathered_must_be_used_and_what_is_used_gathered(with_totals, sites):
+    others = [{"name": name, "template": 2, "values": [1.0]} for name in ("squares", "unused")]
+    second = with_totals["sites"][1]
+    with pytest.raises(InvalidPlan, match="total 'unused' is gathered, but no output uses it"):
+        check_totals({**with_totals, "sites": [{**with_totals["sites"][0], "gathers": others}, second]}, sites)
+    with_totals["sites"][0]["gathers"] = []
+    check_totals(with_totals, sites)  # the other site still adds to it
+    with_totals["templates"][2]["nodes"][4][2]["dims"] = [0]
+    check_totals(with_totals, sites)  # of one dimension
+    with_totals["sites"][1]["gathers"] = []
+    del with_totals["templates"][2]
+    with pytest.raises(InvalidPlan, match="total 'squares' is used, but no site gathers it"):
+        check_totals(with_totals, sites)
+
+
+def test_statistics_must_be_prepared_and_exist_at_the_site(with_totals, sites):
+    plan = Plan.from_dict(with_totals)
+    for prepared in (None, {}, {"base": ("fisher",)}, {"ja": ("gram",)}):
+        with pytest.raises(InvalidPlan, match="site 'b': .*'fisher' of donor 'ja' is not prepared; run `evolve donors"):
+            validate(plan, sites, DONORS, statistics=prepared)
+    with_totals["templates"][1]["nodes"][1][2].update(name="gram")
+    with pytest.raises(InvalidPlan, match="'gram' does not exist at site 'b'"):
+        validate(Plan.from_dict(with_totals), sites, DONORS, statistics={"ja": ("gram",)})
+
+
+def test_a_statistic_has_the_shape_of_each_site():
+    leaf = ["statistic", [], {"donor": "ja", "name": "gram", "shape": [3, 3]}]
+    plan = one(leaf, ["matmul", [0, 1], {}])
+    for shape, good in (((4, 3), True), ((4, 4), False)):
+        site = plan.sites[0]._replace(shape=shape)
+        changed = Plan(plan.donors, plan.templates, (site,))
+        with contextlib.nullcontext() if good else pytest.raises(InvalidPlan, match=r"\[4, 4\], not \[3, 3\]"):
+            sites = [Site("a", 0, 0.0, "q_proj", "attention", shape)]
+            validate(changed, sites, DONORS, statistics={"ja": ("gram",)})
+
+
+def test_the_donor_of_a_statistic_is_used(with_totals, sites):
+    check_totals(with_totals, sites)
+    del with_totals["templates"][1]["nodes"][1:]
+    with_totals["templates"][1]["output"] = 0
+    with pytest.raises(InvalidPlan, match="lists donors.*but uses"):
+        check_totals(with_totals, sites)
+
+
+def test_limits_of_gathers(with_totals, sites):
+    with pytest.raises(InvalidPlan, match="site 'a' with what it gathers has 9 nodes, at most 8"):
+        check_totals(with_totals, sites, PlanLimits(max_nodes_per_site=8))
+    with pytest.raises(InvalidPlan, match="site 'a': 25 elementary operations, at most 24"):
+        check_totals(with_totals, sites, PlanLimits(max_work_per_site=24))
+    check_totals(with_totals, sites, PlanLimits(max_work_per_site=25))
+    many = [{"name": f"n{i:02}", "template": 2, "values": [1.0]} for i in range(65)]
+    with_totals["sites"][0]["gathers"] = many
+    with pytest.raises(InvalidPlan, match="gathers 66 totals, at most 64"):
+        check_totals(with_totals, sites)
 
 
 attribute = st.one_of(

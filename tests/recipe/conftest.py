@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from evolve.merge.executor import Executor
+from evolve.execute.executor import Executor
 from evolve.plan.plan import Plan, SitePlan
 from evolve.plan.validate import PlanLimits
 from evolve.recipe.graph import CURRENT, Graph
-from evolve.recipe.modes import Eager, Tracing
+from evolve.recipe.modes import Eager, Tracing, mark_symbolic
 from evolve.recipe.symbolic import Symbolic
 from evolve.site import Site
 
@@ -34,7 +34,9 @@ def run_eagerly(function: Callable[..., Any], donors: dict[str, torch.Tensor]) -
     shape = tuple(next(iter(donors.values())).shape)
     with Eager() as mode, torch.no_grad():
         mode.begin(site_of(shape).name, 0)
-        return flat(function(**{name: tensor.float() for name, tensor in donors.items()}))
+        given = {name: tensor.float() for name, tensor in donors.items()}
+        mark_symbolic(list(given.values()))
+        return flat(function(**given))
 
 
 def run_traced(function: Callable[..., Any], donors: dict[str, torch.Tensor]) -> list[tuple[Symbolic, torch.Tensor]]:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve.merge.executor import Executor
+from evolve.execute.executor import Executor
 from evolve.plan.plan import Plan
-from evolve.recipe.eager import eager
+from evolve.recipe.eager import eager, eager_totals
 from evolve.recipe.trace import DonorInfo, trace
 from evolve.site import Site
 
@@ -141,6 +141,24 @@ def test_random_recipes(parts, shape, dtype):
     joined = " + ".join(f"v{i}" for i in range(len(parts)))
     source = f"{HEADER}def merge(site, base, ja, math):\n{body}    return ({joined}).expand(site.shape)\n"
     check(source, shape, dtype)
+
+
+@settings(max_examples=60, deadline=None)
+@given(expressions, st.sampled_from(REDUCE), expressions, st.sampled_from(DTYPES))
+def test_random_totals(gathered, reduction, merged, dtype):
+    number = f"{reduction.format(*[gathered] * reduction.count('{}'))}.expand(site.shape).nansum()"
+    source = f"{HEADER}def gather(site, base, ja, math):\n    return {{'n': {number}, 'm': {gathered}.norm()}}\n"
+    source += f"def merge(site, base, ja, math, totals):\n    return {merged} + totals['n'] * base - totals['m']\n"
+    sites = [Site(f"layers.{i}.up", i, i / 2, "up_proj", "mlp", shape) for i, shape in enumerate(SHAPES[4:])]
+    given = {site.name: tensors(site.shape, dtype, seed=site.layer) for site in sites}
+    totals = eager_totals(source, sites, given.__getitem__)
+    executor = Executor(trace(source, sites, {name: DonorInfo(8) for name in NAMES}).plan)
+    executor.gather(given.__getitem__)
+    assert repr(executor.totals) == repr(totals)
+    for site in sites:
+        expected = eager(source, site, given[site.name], totals=totals)
+        result = executor.compute_site(site.name, given[site.name])
+        torch.testing.assert_close(result, expected, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("method", METHODS)

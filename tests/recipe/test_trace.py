@@ -182,7 +182,7 @@ ERRORS = [
     ("ja.sum() * torch.tensor([0.5] * 5000)", RecipeError, "4096"),
     ("ja - (ja > 0) - (ja > 1) - True", RecipeError, "bool"),
     ("site.role_name", RecipeError, "did you mean 'role'"),
-    ("site.stat('fisher', 'ja') * ja", UnsupportedOperation, "statistics"),
+    ("site.stat('fisher', 'ja') * ja", RecipeError, "is not prepared; run `evolve donors PROBLEM --prepare`"),
     ("1 / 0", RecipeError, "ZeroDivisionError: division by zero"),
     ("undefined * ja", RecipeError, "NameError"),
     ("exit(3)", RecipeError, "SystemExit: 3"),
@@ -235,8 +235,11 @@ def test_syntax_errors(source, line):
         ("def merge(*args):\n    return args[1]", "must be `site`"),
         ("def merge(site, *args):\n    return args[1]", "by name"),
         ("def merge(site, maths):\n    return maths", "did you mean 'math'"),
-        ("def merge(site, totals, ja):\n    return ja", "reserved"),
-        ("def gather(site, ja):\n    return {}\ndef merge(site, ja):\n    return ja", "reserved"),
+        ("def merge(site, totals, ja):\n    return ja", "defines no gather(site, ...)"),
+        ("from torch import *\ndef merge(site, ja, totals=None):\n    return ja", "defines no gather(site, ...)"),
+        ("def gather():\n    return {}\ndef merge(site, ja):\n    return ja", "gather() takes no site"),
+        ("def gather(site, maths):\n    return {}\ndef merge(site, ja):\n    return ja", "gather() asks for donor 'ma"),
+        ("def gather(site, totals):\n    return {}\ndef merge(site, ja):\n    return ja", "cannot ask for totals"),
         ("import torch\nw = torch.rand(3)\ndef merge(site, ja):\n    return ja", "inside merge()"),
         ("import torch\nw = torch.zeros(30000, 30000)\ndef merge(site, ja):\n    return ja", "inside merge()"),
     ],
@@ -333,6 +336,19 @@ def test_serve_speaks_plain_data():
     reply = json.loads(json.dumps(serve(json.loads(json.dumps(request)), {})))
     assert Plan.from_dict(reply["plan"]).donors == ("ja",)
     assert reply["knobs"] == [{"name": "a", "value": 0.5, "low": 0.0, "high": 1.0}]
+
+
+def test_serve_takes_the_prepared_statistics_of_donors():
+    request = {
+        "source": "def merge(site, ja):\n    return ja * site.stat('fisher', 'base')\n",
+        "sites": [site.to_dict() for site in SITES],
+        "donors": {"base": {"layers": 2, "statistics": ["fisher"]}, "ja": {"layers": 2}},
+    }
+    plan = Plan.from_dict(json.loads(json.dumps(serve(json.loads(json.dumps(request)))))["plan"])
+    assert plan.donors == ("base", "ja")
+    del request["donors"]["base"]["statistics"]
+    with pytest.raises(RecipeError, match="not prepared"):
+        serve(request)
 
 
 def test_tracing_leaves_the_process_as_it_was():
