@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 
 def per_tensor(name: str, numbers: float | Sequence[float] | None, count: int, default: float = 1.0) -> list[float]:
@@ -14,3 +16,37 @@ def per_tensor(name: str, numbers: float | Sequence[float] | None, count: int, d
     if len(numbers) != count:
         raise ValueError(f"{len(numbers)} {name} for {count} tensors; give one {name} per tensor")
     return list(numbers)
+
+
+def within(name: str, value: float, low: float, high: float) -> float:
+    """The value; ValueError where it is not between the bounds, which belong to the range."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+    return value
+
+
+def fractions(name: str, numbers: float | Sequence[float], count: int) -> list[float]:
+    """One number between 0 and 1 per tensor, from a list or one number for all."""
+    return [within(name, number, 0, 1) for number in per_tensor(name, numbers, count)]
+
+
+def shares(weights: float | Sequence[float] | None, count: int) -> list[float]:
+    """Weights divided by their sum; ValueError where that is 0."""
+    factors = per_tensor("weights", weights, count)
+    total = sum(factors)
+    if total == 0:
+        raise ValueError(f"the weights {factors} sum to 0; use others")
+    return [factor / total for factor in factors]
+
+
+def differences(method: str, base: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Task vectors ``x_i - base``; ValueError where there is none."""
+    if not tensors:
+        raise ValueError(f"{method} needs at least one tensor besides the base")
+    return [tensor - base for tensor in tensors]
+
+
+def need_donors(method: str, tensors: Mapping[str, Tensor]) -> None:
+    """ValueError for an empty mapping of donors."""
+    if not tensors:
+        raise ValueError(f"{method} needs at least one donor, as in {{'ja': ja, 'math': math}}")

@@ -20,17 +20,27 @@ def drop(delta: Tensor, density: float, rescale: Rescale = True) -> Tensor:
     ``rescale=True`` divides by the density, ``"l1"`` restores the tensor's L1 norm (mergekit's way), False does
     neither.
     """
-    if rescale not in (True, False, "l1"):
-        raise ValueError(f"rescale is {rescale!r}; use True, False or 'l1'")
+    check_rescale(rescale)
     if density >= 1:
         return delta
     if density <= 0:
         return torch.zeros_like(delta)
     kept = torch.where(torch.rand_like(delta) < density, delta, 0.0)
     if rescale == "l1":
-        before, after = delta.abs().sum(), kept.abs().sum()
-        return kept * torch.where(after > 0, before / torch.where(after > 0, after, 1.0), 1.0)
+        return match_l1(kept, delta)
     return kept / density if rescale else kept
+
+
+def match_l1(kept: Tensor, delta: Tensor) -> Tensor:
+    """What is kept, scaled to the L1 norm of the whole delta; unchanged where nothing is kept."""
+    before, after = delta.abs().sum(), kept.abs().sum()
+    return kept * torch.where(after > 0, before / torch.where(after > 0, after, 1.0), 1.0)
+
+
+def check_rescale(rescale: Rescale) -> None:
+    """ValueError for what is no way to rescale."""
+    if rescale not in (True, False, "l1"):
+        raise ValueError(f"rescale is {rescale!r}; use True, False or 'l1'")
 
 
 def _dropped(

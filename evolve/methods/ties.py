@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from evolve.methods.arguments import per_tensor
+from evolve.methods.order import at_least
 
 # Denominators below this come from weights that cancel; nothing is divided by them.
 SMALLEST_DENOMINATOR = 1e-8
@@ -26,8 +27,7 @@ def trim(delta: Tensor, density: float) -> Tensor:
     if kept <= 0:
         return torch.zeros_like(delta)
     magnitude = delta.abs()
-    threshold = magnitude.flatten().kthvalue(count - kept + 1).values
-    return torch.where(magnitude >= threshold, delta, 0.0)
+    return torch.where(at_least(magnitude, kept), delta, 0.0)
 
 
 def elect(deltas: Sequence[Tensor], weights: Sequence[float], normalize: bool) -> Tensor:

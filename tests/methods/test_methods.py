@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -49,6 +51,34 @@ def test_the_order_of_donors_does_not_matter(seed, order):
     torch.testing.assert_close(
         methods.ties(base, *mixed, density=densities), methods.ties(base, tensors, weights, density=density)
     )
+
+
+@quick
+@given(seeds, st.floats(0.1, 10))
+def test_scaling_all_weights(seed, factor):
+    base, *tensors = draw(seed, 4)
+    weights, scaled = [0.5, 0.8, 0.3], [factor * weight for weight in (0.5, 0.8, 0.3)]
+    for normalized in (
+        lambda w: methods.linear(tensors, w),
+        lambda w: methods.ties(base, tensors, w, density=0.4),
+        lambda w: methods.breadcrumbs_ties(base, tensors, w, density=0.4, normalize=True),
+        lambda w: methods.della(base, tensors, w, density=1.0, epsilon=0.0),
+    ):
+        torch.testing.assert_close(normalized(scaled), normalized(weights), rtol=1e-4, atol=1e-5)
+    plain = methods.ties(base, tensors, weights, density=0.4, normalize=False) - base
+    twice = methods.ties(base, tensors, scaled, density=0.4, normalize=False) - base
+    torch.testing.assert_close(twice, factor * plain, rtol=1e-3, atol=1e-4)
+
+
+@quick
+@given(seeds)
+def test_weight_0_drops_a_donor(seed):
+    base, a, b = draw(seed)
+    weights = [0.8, 0.0]
+    for method in (methods.task_arithmetic, methods.ties, methods.dare_linear, methods.dare_ties):
+        options = {} if method is methods.task_arithmetic else {"density": 1.0}
+        torch.testing.assert_close(method(base, [a, b], weights, **options), method(base, [a], [0.8], **options))
+    torch.testing.assert_close(methods.linear([a, b], weights), a)
 
 
 @quick
@@ -135,6 +165,8 @@ def test_wrong_arguments_are_named():
         methods.linear([a, b], [1, -1])
     with pytest.raises(ValueError, match="rescale"):
         methods.dare_linear(base, [a], rescale="l2")
-    for method in (methods.task_arithmetic, methods.ties, methods.dare_linear, methods.dare_ties):
-        with pytest.raises(ValueError, match="at least one tensor"):
-            method(base, [])
+    for name in methods.__all__:
+        method = getattr(methods, name)
+        if list(inspect.signature(method).parameters)[:2] == ["base", "tensors"]:
+            with pytest.raises(ValueError, match=r"at least (one|two)"):
+                method(base, [])

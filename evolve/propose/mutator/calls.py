@@ -11,7 +11,9 @@ from evolve.propose.mutator.draft import Draft, assigned_name
 from evolve.propose.mutator.literals import argument, function_name
 from evolve.propose.mutator.weights import text_of_node
 
-WITH_BASE = ("task_arithmetic", "ties", "dare_linear", "dare_ties")
+ALIKE = ("task_arithmetic", "ties", "dare_linear", "dare_ties")
+"""Methods that are nearly the same at high densities, so that one can stand in for another."""
+WITH_BASE = (*ALIKE, "breadcrumbs", "breadcrumbs_ties", "compeft", "pcb")
 LONGEST_CALL = 100
 NEXT_LINE = ",\n        "
 OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -20,8 +22,12 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "ties": ("density", "scale", "normalize"),
     "dare_linear": ("density", "rescale", "scale"),
     "dare_ties": ("density", "rescale", "scale", "normalize"),
+    "breadcrumbs": ("density", "gamma", "scale"),
+    "breadcrumbs_ties": ("density", "gamma", "scale", "normalize"),
+    "compeft": ("density", "alpha", "scale"),
+    "pcb": ("density", "scale"),
 }
-"""Options of each method that takes a list of tensors, in the order of its signature."""
+"""Options of each method over a list of tensors that takes any weights and densities, in the order of its signature."""
 
 
 @dataclass(frozen=True)

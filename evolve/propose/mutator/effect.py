@@ -114,7 +114,7 @@ def _sparse(default: float, elects: bool, averages: bool) -> Callable[..., Mix]:
 
     def method(
         base: Mix, tensors: Sequence[Mix], weights: Any = None, density: Any = default, rescale: Any = True,
-        scale: float = 1.0, normalize: bool = averages,
+        scale: float = 1.0, normalize: bool = averages, gamma: Any = 0.0, epsilon: Any = 0.0,
     ) -> Mix:  # fmt: skip
         factors = _factors(weights, len(tensors))
         divisor = (sum(abs(factor) for factor in factors) or 1.0) if normalize and elects else 1.0
@@ -125,9 +125,24 @@ def _sparse(default: float, elects: bool, averages: bool) -> Callable[..., Mix]:
     return method
 
 
-def slerp(a: Mix, b: Mix, t: float) -> Mix:
-    """The linear interpolation that slerp is close to for similar donors."""
+def slerp(a: Mix, b: Mix, t: float, base: Any = None, along: str = "tensor") -> Mix:
+    """The linear interpolation that slerp and nuslerp are close to for similar donors."""
     return a * (1.0 - t) + b * t
+
+
+def multislerp(tensors: Sequence[Mix], weights: Any = None, base: Any = None, normalize: bool = True) -> Mix:
+    """The average that multislerp is close to for similar donors."""
+    return linear(tensors, weights, normalize)
+
+
+def karcher(tensors: Sequence[Mix], weights: Any = None, iterations: int = 10, tolerance: float = 1e-5) -> Mix:
+    """The average that the Karcher mean is close to for similar donors."""
+    return linear(tensors, weights)
+
+
+def passthrough(tensor: Mix, scale: float = 1.0) -> Mix:
+    """As evolve.methods.passthrough, on mixes."""
+    return tensor * scale
 
 
 def layer_swap(
@@ -148,6 +163,15 @@ METHODS: Mapping[str, Callable[..., Any]] = {
     "ties": _sparse(0.2, elects=True, averages=True),
     "dare_linear": _sparse(0.5, elects=False, averages=False),
     "dare_ties": _sparse(0.5, elects=True, averages=False),
+    "della": _sparse(0.5, elects=True, averages=True),
+    "della_linear": _sparse(0.5, elects=False, averages=False),
+    "breadcrumbs": _sparse(0.143, elects=False, averages=False),
+    "breadcrumbs_ties": _sparse(0.143, elects=True, averages=False),
+    "sparse_sign": _sparse(1.0, elects=False, averages=False),
+    "nuslerp": slerp,
+    "multislerp": multislerp,
+    "karcher": karcher,
+    "passthrough": passthrough,
 }
 
 

@@ -8,8 +8,8 @@ import libcst as cst
 import numpy as np
 
 from evolve.propose.mutator.calls import (
+    ALIKE,
     OPTIONS,
-    WITH_BASE,
     MethodCall,
     donor_expression,
     method_calls,
@@ -53,9 +53,7 @@ def swap_method(draft: Draft, rng: np.random.Generator) -> Edit | None:
     base = call.base or _base_name(draft)
     if base is None:
         return None
-    choices = [
-        name for name in (*WITH_BASE, "linear") if name != call.method and not (name == "linear" and not call.base)
-    ]
+    choices = [name for name in (*ALIKE, "linear") if name != call.method and not (name == "linear" and not call.base)]
     method = choices[int(rng.choice(len(choices), p=_shares(choices)))]
     options = {name: text for name, text in call.options.items() if name in OPTIONS[method]}
     if call.base is None:
