@@ -12,20 +12,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from evolve.donors.vocabulary import TOKENIZER_FILES
 from evolve.errors import RunError, UsageError
 from evolve.merge.model import LiveModel
 
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-)
 # Hosts and loaders expect files of at most a few gigabytes.
 _SHARD_SIZE = "5GB"
 
@@ -53,7 +43,7 @@ def export(live: LiveModel, folder: Path, card: str) -> None:
 
 def _write(live: LiveModel, folder: Path, card: str) -> None:
     live.model.save_pretrained(folder, max_shard_size=_SHARD_SIZE)
-    for name in _TOKENIZER_FILES:
+    for name in TOKENIZER_FILES:
         source = live.tokenizer_folder / name
         if source.is_file():
             shutil.copyfile(source, folder / name)

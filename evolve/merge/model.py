@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.initialization import no_init_weights
 
+from evolve.donors.checkpoint import one_line
+from evolve.donors.donors import Donors
+from evolve.donors.sites import EMBEDDING, architecture, layer_name
 from evolve.errors import CandidateError, DonorError
-from evolve.merge.checkpoint import one_line
-from evolve.merge.donors import Donors
-from evolve.merge.executor import Executor
-from evolve.merge.sites import EMBEDDING, architecture, layer_name
+from evolve.execute.executor import Executor
+from evolve.execute.sitework import all_finite
+from evolve.execute.workspace import Workspace
+from evolve.merge.held import Held
 from evolve.merge.stack import cumulative_scales, fold
 from evolve.plan.plan import MERGED, Plan, StackEntry
 from evolve.site import Site
@@ -25,6 +30,9 @@ from evolve.site import Site
 GENERATION_CONFIG = "generation_config.json"
 # Models of another depth that are kept; each takes a model's memory.
 _KEPT_STACKS = 1
+# What may be kept from candidate to candidate (thresholds, sums, order tables), as a share of the donors' bytes.
+_KEPT_SHARE = 0.055
+_LEAST_KEPT_BYTES = 2**24
 
 
 class Target(NamedTuple):
@@ -48,11 +56,15 @@ class LiveModel:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         tokenizer: str | Path | None = None,
+        *,
+        statistics: Callable[[str, str, str], Tensor] | None = None,
     ) -> None:
         """``dtype`` None: the reference donor's on a CPU, bfloat16 elsewhere. ``tokenizer``: a donor's name or a
-        folder, by default the reference donor. Raises DonorError.
+        folder, by default the one that fits the donors. ``statistics`` gives (donor, statistic, site) to plans that
+        read them. Raises DonorError.
         """
         self.donors = donors
+        self.statistics = statistics
         self.device = torch.device(device)
         stored = donors.reference.tensors[EMBEDDING].dtype
         self.dtype = dtype or (stored if self.device.type == "cpu" else torch.bfloat16)
@@ -61,6 +73,8 @@ class LiveModel:
         self._family = architecture(donors.reference.config.model_type)
         self._plain = self._build(donors.reference.config)
         self._stacked: OrderedDict[tuple[Any, ...], nn.Module] = OrderedDict()
+        self._held: WeakKeyDictionary[nn.Module, Held] = WeakKeyDictionary()
+        self._workspace = Workspace(max(_LEAST_KEPT_BYTES, int(_KEPT_SHARE * _size_bytes(donors))))
         self.model: Any = self._plain
 
     @property
@@ -74,27 +88,63 @@ class LiveModel:
     def apply(self, plan: Plan) -> None:
         """Writes a validated plan into the model: computed in float32, rounded once into the model's dtype.
 
-        Raises CandidateError where a merged number is not finite; the model then holds no candidate.
+        Parameters that hold what the plan asks for already are left alone. Raises CandidateError where a merged number
+        is not finite; the model then holds no candidate.
         """
         stack = None if plan.stack is None else _with_scales(plan.stack)
-        executor = Executor(plan, self.device)
+        executor = Executor(plan, self.device, self._workspace, self.statistics)
+        executor.gather(self.donors.tensors_of)
         self.model = self._plain if plan.stack is None else self._model_of(plan.stack)
         parameters = dict(self.model.named_parameters())
-        written: list[tuple[str, Tensor]] = []
+        held = self._held.setdefault(self.model, Held())
+        finite: dict[str, bool | Tensor] = {}
         with torch.no_grad():
             for site in self.sites:
-                merged: Tensor | None = None
-                for target in _targets(site, stack):
-                    if target.source != MERGED:
-                        value = self.donors[target.source].tensors[site.name].to(self.device, torch.float32)
-                    else:  # a layer that the stack repeats is merged once
-                        if merged is None:
-                            merged = executor.compute_site(site.name, self.donors.tensors_of(site.name))
-                        value = merged
-                    parameter = parameters[target.name]
-                    parameter.copy_(fold(value, site.role, target.scale, self._family))
-                    written.append((target.name, _extremes(parameter)))
-        _check_finite(written)
+                targets = _targets(site, stack)
+                keys = [_key(executor, site, target) for target in targets]
+                stale = [
+                    (target, key)
+                    for target, key in zip(targets, keys, strict=True)
+                    if not held.holds(target.name, key, parameters[target.name])
+                ]
+                for target, _ in stale:
+                    held.forget(target.name)
+                self._write(executor, site, [target for target, _ in stale], parameters, finite)
+                for target, key in stale:
+                    held.note(target.name, key, parameters[target.name])
+        broken = [name for name, fine in finite.items() if not bool(fine)]
+        for name in broken:
+            held.forget(name)
+        if broken:
+            raise CandidateError(
+                f"the merged {broken[0]} has NaN or infinite numbers; avoid division by zero and keep weights moderate",
+                kind="NotFinite",
+            )
+
+    def _write(
+        self,
+        executor: Executor,
+        site: Site,
+        targets: Sequence[Target],
+        parameters: Mapping[str, Tensor],
+        finite: dict[str, bool | Tensor],
+    ) -> None:
+        """Writes the parameters that are made from one site; a layer that the stack repeats is merged once."""
+        merged: Tensor | None = None
+        tensors = self.donors.tensors_of(site.name)
+        for target in targets:
+            parameter = parameters[target.name]
+            if target.source == MERGED and target.scale == 1.0 and len(targets) == 1 and parameter.is_contiguous():
+                finite[target.name] = executor.write_site(site.name, tensors, parameter)
+                continue
+            if target.source != MERGED:
+                value = tensors[target.source].to(self.device, torch.float32)
+            else:
+                if merged is None:
+                    merged = executor.compute_site(site.name, tensors)
+                value = merged
+            parameter.copy_(fold(value, site.role, target.scale, self._family))
+            finite[target.name] = all_finite(parameter)
 
     def _model_of(self, stack: Sequence[StackEntry]) -> nn.Module:
         """The model of the stack's depth and layer types, built once; only the last few are kept."""
@@ -130,6 +180,11 @@ class LiveModel:
         return built
 
 
+def _size_bytes(donors: Donors) -> int:
+    """Bytes of the donors as two bytes a parameter, however they are stored."""
+    return 2 * len(donors) * sum(math.prod(site.shape) for site in donors.sites)
+
+
 def _with_scales(stack: Sequence[StackEntry]) -> list[tuple[StackEntry, float]]:
     return list(zip(stack, cumulative_scales([entry.scale for entry in stack]), strict=True))
 
@@ -147,20 +202,10 @@ def _targets(site: Site, stack: Sequence[tuple[StackEntry, float]] | None) -> li
     ]
 
 
-def _extremes(parameter: Tensor) -> Tensor:
-    """Smallest and largest number, NaN where there is one; one pass, nothing allocated."""
-    return torch.stack(torch.aminmax(parameter))
-
-
-def _check_finite(written: Sequence[tuple[str, Tensor]]) -> None:
-    finite = torch.isfinite(torch.stack([extremes for _, extremes in written])).all(dim=1)
-    if bool(finite.all()):
-        return
-    name = written[int(finite.int().argmin())][0]
-    raise CandidateError(
-        f"the merged {name} has NaN or infinite numbers; avoid division by zero and keep weights moderate",
-        kind="NotFinite",
-    )
+def _key(executor: Executor, site: Site, target: Target) -> Hashable:
+    """What the parameter is to hold: whose numbers of which site, with which scale folded in."""
+    source = executor.site_key(site.name) if target.source == MERGED else target.source
+    return (site.name, source, target.scale)
 
 
 def _generation_config(folders: Sequence[Path], default: Any) -> Any:
@@ -176,9 +221,14 @@ def _generation_config(folders: Sequence[Path], default: Any) -> Any:
     return default
 
 
+def load_tokenizer(donors: Donors, tokenizer: str | Path | None = None) -> Any:
+    """The tokenizer of a live model, without the model. Raises DonorError."""
+    return _load_tokenizer(_tokenizer_folder(donors, tokenizer))
+
+
 def _tokenizer_folder(donors: Donors, tokenizer: str | Path | None) -> Path:
     if tokenizer is None:
-        return donors.reference.path
+        return donors.tokenizer
     if str(tokenizer) in donors:
         return donors[str(tokenizer)].path
     return Path(tokenizer)

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from evolve.donors.sites import Architecture
 from evolve.errors import InvalidPlan
-from evolve.merge.sites import Architecture
 
 READS_STREAM = ("input_norm", "final_norm")
 """Roles that normalise the hidden state in every architecture; the norm before the MLP depends on it."""

@@ -19,7 +19,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from evolve.plan.plan import Plan
+from evolve.plan.plan import Plan, SitePlan
 from evolve.site import Site
 
 torch.set_num_threads(1)
@@ -124,10 +124,10 @@ def _mix(
     others = {model for model, _, _ in stack or ()} - {"merged"}
     return Plan.from_dict(
         {
-            "version": 1,
+            "version": 2,
             "donors": sorted({*weights, *others}),
             "templates": [{"nodes": nodes, "output": total}],
-            "sites": [{"name": s.name, "shape": list(s.shape), "template": 0, "values": values} for s in sites],
+            "sites": [SitePlan(site.name, tuple(site.shape), 0, tuple(values)).to_dict() for site in sites],
             "stack": None if stack is None else [{"model": m, "layer": n, "scale": c} for m, n, c in stack],
         }
     )

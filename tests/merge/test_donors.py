@@ -3,14 +3,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
+from evolve.donors.digest import is_finite
+from evolve.donors.donors import load_donors
 from evolve.errors import DonorError
-from evolve.merge.donors import load_donors
 
 
 def _edit_tensors(folder: Path, change) -> None:
@@ -66,7 +70,7 @@ def test_digests_are_remembered_and_survive_a_damaged_memory(workshop, monkeypat
     entries = list((Path(os.environ["EVOLVE_CACHE"]) / "digests").iterdir())
     assert len(entries) == 2
     with monkeypatch.context() as patch:
-        patch.setattr("evolve.merge.digest._hash", lambda path: pytest.fail(f"hashed {path} again"))
+        patch.setattr("evolve.donors.digest._hash", lambda path: pytest.fail(f"hashed {path} again"))
         assert load_donors({"base": folder})["base"].digest == digest
     for entry in entries:
         entry.write_text('["cut')
@@ -192,39 +196,135 @@ def test_tied_and_untied_heads(workshop):
     assert "lm_head.weight" not in load_donors({"base": tied})["base"].tensors
 
 
-def test_numbers_that_are_not_finite_are_found_in_small_donors(workshop):
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_found(workshop, wrong):
+    spec = workshop.donors("llama", "base", "ja", dtype=torch.bfloat16)
+    _edit_tensors(spec["ja"], lambda tensors: tensors["model.layers.1.mlp.up_proj.weight"][3].fill_(wrong))
+    _refused(
+        spec,
+        r"donor 'ja': model\.layers\.1\.mlp\.up_proj\.weight in .* holds NaN or infinite numbers; take another copy",
+    )
+    assert not load_donors(spec, finite=False)["ja"].tensors["model.layers.1.mlp.up_proj.weight"].isfinite().all()
+
+
+def test_a_file_is_searched_for_them_once(workshop, monkeypatch):
     spec = workshop.donors("llama", "base")
+    load_donors(spec)
+    with monkeypatch.context() as patch:
+        patch.setattr("evolve.donors.digest.is_finite", lambda tensor: pytest.fail("searched again"))
+        load_donors(spec)
+    before = (spec["base"] / "model.safetensors").stat()
     _edit_tensors(spec["base"], lambda tensors: tensors["model.norm.weight"].fill_(float("nan")))
-    _refused(spec, r"donor 'base': model\.norm\.weight holds NaN or infinite numbers")
-    assert load_donors(spec, check_finite=False)["base"].tensors["model.norm.weight"].isnan().all()
+    os.utime(spec["base"] / "model.safetensors", ns=(before.st_atime_ns, before.st_mtime_ns + 1000))
+    _refused(spec, r"model\.norm\.weight in .* holds NaN")
 
 
-def test_pickles_adapters_quantised_and_damaged_models_are_refused(workshop):
+def test_finite_numbers_may_be_large():
+    assert is_finite(torch.tensor([3.3e38, 3.3e38]))
+    assert is_finite(torch.tensor([-3.3e38, 3.3e38], dtype=torch.bfloat16))
+    assert not is_finite(torch.tensor([0.0, float("nan")], dtype=torch.float16))
+    assert not is_finite(torch.tensor([0.0, -float("inf")]))
+    assert is_finite(torch.empty(0))
+
+
+def test_pickles_are_refused_with_the_command_that_converts_them(workshop):
     spec = workshop.donors("llama", "base")
     folder = spec["base"]
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[:1000])
-    _refused(spec, r"donor 'base': .*model\.safetensors is damaged .*point to a local copy: donors\.base")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    _refused(spec, r"model\.safetensors does not exist")
-    (folder / "pytorch_model.bin").write_bytes(b"pickle")
-    _refused(spec, r"has only pickle weights \(pytorch_model\.bin\), which can run code when loaded")
-    (folder / "model.safetensors").write_bytes(whole)
-    _edit_json(folder / "config.json", quantization_config={"quant_method": "gptq"})
-    _refused(spec, "is quantised; take the unquantised model")
-    _edit_json(folder / "config.json", quantization_config=None, model_type="mamba")
-    _refused(spec, "donor 'base': the architecture 'mamba' is not supported; supported are llama")
-    (folder / "config.json").write_text("{")
-    _refused(spec, r"config\.json is no model configuration")
-    (folder / "config.json").unlink()
-    (folder / "adapter_config.json").write_text("{}")
-    _refused(spec, "holds a LoRA adapter")
+    with pytest.raises(
+        DonorError, match=r"has only pickle weights \(pytorch_model\.bin\), which can run code"
+    ) as caught:
+        load_donors(spec)
+    command = str(caught.value).split('python -c "')[1].removesuffix('"')
+    subprocess.run([sys.executable, "-c", command], check=True, capture_output=True)
+    assert len(load_donors({"base": f"{folder}-safetensors"}).sites) == len(dict(model.named_parameters()))
 
 
-def test_integer_tensors_are_refused(workshop):
+def test_quantised_and_unknown_models_are_refused(workshop):
     spec = workshop.donors("llama", "base")
-    _edit_tensors(spec["base"], lambda tensors: tensors.update({"model.norm.weight": torch.ones(32, dtype=torch.int8)}))
-    _refused(spec, r"donor 'base': model\.norm\.weight in .* is torch\.int8; only float32, float16 and bfloat16")
+    config = spec["base"] / "config.json"
+    _edit_json(config, quantization_config={"quant_method": "gptq"})
+    _refused(spec, "donor 'base': .* is quantised; take the unquantised model")
+    _edit_json(config, quantization_config=None, model_type="mamba")
+    _refused(spec, "donor 'base': the architecture 'mamba' is not supported; supported are llama")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", '{"model_type": null, "hidden_size": "x"}'])
+def test_broken_configurations_are_refused(workshop, text):
+    spec = workshop.donors("llama", "base")
+    config = spec["base"] / "config.json"
+    config.write_text(text)
+    _refused(spec, r"donor 'base': (.*config\.json is no model configuration|the architecture 'None')")
+    config.write_text('{"model_type": "llama", "hidden_size": "wide", "num_attention_heads": 4}')
+    _refused(spec, r"donor 'base': .*config\.json cannot be read")
+    config.unlink()
+    _refused(spec, r"donor 'base': .*config\.json does not exist; point to a local copy")
+    (spec["base"] / "adapter_config.json").write_text("{}")
+    _refused(spec, "donor 'base': .* holds a LoRA adapter; name the model that it was trained on")
+
+
+@pytest.mark.parametrize("kept", [0, 5, 1000, -1], ids=["empty", "no header", "half a header", "half a body"])
+def test_cut_files_are_refused(workshop, kept):
+    spec = workshop.donors("llama", "base", "ja")
+    file = spec["ja"] / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:kept])
+    _refused(spec, r"donor 'ja': .*model\.safetensors is damaged .*point to a local copy: donors\.ja")
+    file.unlink()
+    _refused(spec, r"donor 'ja': .*model\.safetensors does not exist")
+
+
+def test_an_index_must_tell_the_truth(workshop):
+    folder = workshop.save(workshop.model("llama"), "sharded", max_shard_size="20KB")
+    index = folder / "model.safetensors.index.json"
+    table = json.loads(index.read_text())
+    files = sorted(set(table["weight_map"].values()))
+    moved = {**table["weight_map"], "model.norm.weight": files[0]}
+    index.write_text(json.dumps({**table, "weight_map": moved}))
+    _refused(
+        {"base": folder}, rf"donor 'base': model\.norm\.weight cannot be read from .*{files[0]} .*point to a local"
+    )
+    index.write_text(json.dumps(table))
+    (folder / files[1]).unlink()
+    _refused({"base": folder}, rf"donor 'base': .*{files[1]} does not exist; point to a local copy")
+    index.write_text('{"weight_map"')
+    _refused({"base": folder}, r"index\.json is damaged")
+    index.write_text('{"weight_map": []}')
+    _refused({"base": folder}, r"index\.json is damaged")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [
+        (torch.int8, "so take the unquantised model"),
+        (torch.int64, "so take the unquantised model"),
+        (torch.float8_e4m3fn, "so take the unquantised model"),
+        (torch.float64, r"so save it again with model\.to\(torch\.float32\)\.save_pretrained\(FOLDER\)"),
+    ],
+)
+def test_other_types_of_numbers_are_refused(workshop, dtype, remedy):
+    spec = workshop.donors("llama", "base", "ja")
+    _edit_tensors(spec["ja"], lambda tensors: tensors.update({"model.norm.weight": torch.ones(32).to(dtype)}))
+    _refused(
+        spec,
+        rf"donor 'ja': model\.norm\.weight in .* is {dtype}; only float32, float16 and bfloat16 .*merged, {remedy}",
+    )
+
+
+def test_types_may_differ_between_donors_and_are_noted(workshop):
+    base = workshop.save(workshop.model("llama", dtype=torch.bfloat16), "base")
+    ja = workshop.save(workshop.model("llama", 1, dtype=torch.float16), "ja")
+    donors = load_donors({"base": base, "ja": ja})
+    assert donors.notes == ("donor 'ja' is stored in float16, 'base' in bfloat16; merges are computed in float32",)
+
+
+def test_weights_that_contradict_their_own_configuration(workshop):
+    base = workshop.donors("llama", "base")["base"]
+    _edit_json(base / "config.json", intermediate_size=40)
+    _refused({"base": base}, r"has shape 48 x 32, its config\.json says 40 x 32; its files do not belong together")
+    _edit_json(base / "config.json", intermediate_size=48, vocab_size=70)
+    _refused({"base": base}, r"has 64 vocabulary rows, its config\.json says 70; its files do not belong together")
 
 
 def test_an_index_that_leaves_the_folder_is_refused(workshop):

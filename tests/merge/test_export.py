@@ -7,9 +7,9 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from evolve.donors.donors import load_donors
 from evolve.errors import RunError, UsageError
 from evolve.merge import export as module
-from evolve.merge.donors import load_donors
 from evolve.merge.export import export
 from evolve.merge.model import LiveModel
 

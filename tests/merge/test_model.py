@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from evolve.donors.donors import load_donors
 from evolve.errors import CandidateError, DonorError
-from evolve.merge.donors import load_donors
 from evolve.merge.model import LiveModel
 from evolve.plan.validate import validate
 

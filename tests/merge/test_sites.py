@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from evolve.donors.donors import expected_shapes
+from evolve.donors.sites import layer_name, sites_of, split_name
 from evolve.errors import DonorError
-from evolve.merge.donors import expected_shapes
-from evolve.merge.sites import layer_name, sites_of, split_name
 from evolve.site import BLOCKS, ROLES
 
 LAYER_ROLES = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "input_norm", "post_norm"}

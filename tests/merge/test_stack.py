@@ -4,10 +4,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from evolve.donors.donors import load_donors
+from evolve.donors.sites import ARCHITECTURES
 from evolve.errors import InvalidPlan
-from evolve.merge.donors import load_donors
 from evolve.merge.model import LiveModel
-from evolve.merge.sites import ARCHITECTURES
 from evolve.merge.stack import cumulative_scales, fold
 
 STACKS = {

@@ -17,14 +17,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoConfig
 
+from evolve.donors.digest import FLOATS, not_finite
+from evolve.donors.sites import architecture
 from evolve.errors import DonorError
-from evolve.merge.sites import architecture
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+ADAPTER = "adapter_config.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,31 @@ class Checkpoint:
             by_file.setdefault(self.files[name], []).append(name)
         tensors = {}
         for file, members in by_file.items():
-            with _open(self.path / file, self.hint) as handle:
+            with open_file(self.path / file, self.hint) as handle:
                 for name in members:
-                    tensors[name] = handle.get_tensor(name)
-        for name, tensor in tensors.items():
-            if tensor.dtype not in _FLOATS:
-                raise DonorError(
-                    f"{name} in {self.path} is {tensor.dtype}; only float32, float16 and bfloat16 checkpoints can be "
-                    "merged, so take the unquantised model"
-                )
+                    tensors[name] = self._tensor(handle, name)
         return tensors
+
+    def _tensor(self, handle: Any, name: str) -> Tensor:
+        file = self.path / self.files[name]
+        try:
+            tensor: Tensor = handle.get_tensor(name)
+        except (SafetensorError, ValueError, TypeError) as error:
+            raise DonorError(f"{name} cannot be read from {file} ({one_line(error)}); {self.hint}") from None
+        if tensor.dtype not in FLOATS:
+            raise DonorError(
+                f"{name} in {self.path} is {tensor.dtype}; only float32, float16 and bfloat16 checkpoints can be "
+                f"merged, so {_remedy(tensor.dtype)}"
+            )
+        return tensor
+
+    def not_finite(self, names: Iterable[str]) -> list[str]:
+        """Those of the named tensors that hold NaN or infinity; each file is searched once and remembered."""
+        wanted = set(names)
+        found = {
+            name for file in sorted({self.files[name] for name in wanted}) for name in not_finite(self.path / file)
+        }
+        return sorted(found & wanted)
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,11 @@ def locate(source: str) -> Location:
     return Location(source, Path(cached), command)
 
 
+def is_adapter(path: Path) -> bool:
+    """Whether a folder holds an adapter in the format of peft, and no whole model."""
+    return (path / ADAPTER).is_file() and not (path / "config.json").is_file()
+
+
 def open_checkpoint(location: Location, hint: str) -> Checkpoint:
     """The checkpoint in a located folder, its headers read. Raises DonorError saying what is wrong and ``hint``."""
     assert location.path is not None
@@ -103,8 +124,6 @@ def open_checkpoint(location: Location, hint: str) -> Checkpoint:
 def _config(path: Path, hint: str) -> Any:
     file = path / "config.json"
     if not file.is_file():
-        if (path / "adapter_config.json").is_file():
-            raise DonorError(f"{path} holds a LoRA adapter; merge it into its base model first and name the result")
         raise DonorError(f"{file} does not exist; {hint}")
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
@@ -134,22 +153,31 @@ def _tensor_files(path: Path, hint: str) -> dict[str, str]:
                 raise DonorError(f"{path / file} does not exist; {hint}")
         return found
     if (path / SINGLE).is_file():
-        with _open(path / SINGLE, hint) as handle:
+        with open_file(path / SINGLE, hint) as handle:
             return dict.fromkeys(handle.keys(), SINGLE)
     pickles = sorted(file.name for pattern in _PICKLES for file in path.glob(pattern))
     if pickles:
         raise DonorError(
             f"{path} has only pickle weights ({pickles[0]}), which can run code when loaded; take a safetensors "
-            "revision (hub conversions are at ORG/NAME@refs/pr/N) or convert a copy you trust with save_pretrained()"
+            'revision (hub conversions are at ORG/NAME@refs/pr/N) or convert a copy you trust: python -c "from '
+            "transformers import AutoModelForCausalLM as M, AutoTokenizer as T; "
+            f"[k.from_pretrained('{path}').save_pretrained('{path}-safetensors') for k in (M, T)]\""
         )
     raise DonorError(f"{path / SINGLE} does not exist; {hint}")
 
 
-def _open(file: Path, hint: str) -> Any:
+def open_file(file: Path, hint: str) -> Any:
+    """An opened safetensors file. Raises DonorError for a damaged one, with ``hint``."""
     try:
         return safe_open(file, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
         raise DonorError(f"{file} is damaged ({one_line(error)}); {hint}") from None
+
+
+def _remedy(dtype: torch.dtype) -> str:
+    if dtype == torch.float64:
+        return "save it again with model.to(torch.float32).save_pretrained(FOLDER)"
+    return "take the unquantised model"
 
 
 def one_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolve.errors import InvalidPlan, RecipeError
-from evolve.merge.executor import Executor
+from evolve.execute.executor import Executor
 from evolve.plan.operations import OPERATIONS
 from evolve.plan.plan import Plan
 from evolve.plan.validate import PlanLimits, validate
@@ -93,10 +93,10 @@ def plans(draw) -> tuple[Plan, tuple[int, ...]]:
     nodes.append(["maximum", [total, 1], {}])
     values = [draw(st.sampled_from(NUMBERS)) for _ in range(2)]
     document = {
-        "version": 1,
+        "version": 2,
         "donors": ["ja", "math"],
         "templates": [{"nodes": nodes, "output": len(nodes) - 1}],
-        "sites": [{"name": "a", "shape": list(shape), "template": 0, "values": values}],
+        "sites": [{"name": "a", "shape": list(shape), "template": 0, "values": values, "gathers": []}],
         "stack": None,
     }
     return Plan.from_dict(document), shape

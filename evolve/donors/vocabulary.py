@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer
 
+from evolve.donors.checkpoint import one_line
 from evolve.errors import DonorError
-from evolve.merge.checkpoint import one_line
 
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+# All that a tokenizer may read.
+TOKENIZER_FILES = (
+    *FILES,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 # Fine-tunes rename a few tokens (<pad>, <|im_end|>); a different tokenizer disagrees almost everywhere.
 _TOLERATED_SHARE = 0.01
 
@@ -44,12 +55,18 @@ def _same_file(folder: Path, other: Path) -> bool:
     return False
 
 
-def _tokens(folder: Path, rows: int) -> dict[int, str]:
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder. Raises DonorError."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        raise DonorError(f"the tokenizer in {folder} cannot be read: {one_line(error)}") from error
-    return {number: token for token, number in tokenizer.get_vocab().items() if number < rows}
+        raise DonorError(
+            f"the tokenizer in {folder} cannot be read: {one_line(error)}; take another copy of its files"
+        ) from error
+
+
+def _tokens(folder: Path, rows: int) -> dict[int, str]:
+    return {number: token for token, number in load_tokenizer(folder).get_vocab().items() if number < rows}
 
 
 def _compare(
@@ -64,6 +81,6 @@ def _compare(
     if len(different) > _TOLERATED_SHARE * len(shared):
         raise DonorError(
             f"donor {name!r} has another vocabulary than {reference!r}: {len(different)} of {len(shared)} tokens "
-            f"differ ({example}); merge models of one tokenizer"
+            f'differ ({example}); merge models of one tokenizer, or set vocabulary = "union" in the profile'
         )
     notes.append(f"donor {name!r}: {len(different)} of {len(shared)} tokens differ from {reference!r} ({example})")
