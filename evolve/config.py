@@ -48,14 +48,15 @@ class SandboxConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Workers (0: as many as cores and memory allow), device, seconds per evaluation, and how many of the best programs
-    the validation split decides between."""
+    """Workers (0: as many as cores and memory allow), device, seconds per evaluation, how many of the best programs
+    the validation split decides between, and whether to measure each merged model's share of every donor."""
 
     workers: int = 0
     device: str = "auto"
     dtype: str = "auto"
     timeout_s: float = 600.0
     finalists: int = 8
+    provenance: bool = True
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from typing import Any
 
 from evolve import resources
 from evolve.config import BudgetConfig, RunConfig, build, nearest, update
-from evolve.errors import ProblemError
+from evolve.donor_statistics import StatisticsSpec
+from evolve.errors import DonorError, ProblemError
+from evolve.sources import VOCABULARIES, parse_sources, place_of, with_place
 
 SPLITS = ("search", "validation", "test")
 
@@ -36,15 +38,22 @@ class FeatureSpec:
 
 @dataclass(frozen=True)
 class Profile:
-    """One size of a problem: where its donors and items come from."""
+    """One size of a problem: where its donors and items come from.
+
+    ``donors`` are read by evolve.sources; ``vocabulary`` is the reference donor's or the ``union`` of all donors', for
+    which ``tokens`` may name the donor whose row a token takes.
+    """
 
     prepare: str = ""
-    donors: dict[str, str] = field(default_factory=dict)
+    donors: dict[str, Any] = field(default_factory=dict)
+    vocabulary: str = "reference"
+    tokens: dict[str, str] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     tokenizer: str = ""
     budget: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    statistics: StatisticsSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -118,20 +127,38 @@ class Problem:
         filled = template.replace("{prepared}", str(prepared)).replace("{problem}", str(self.folder))
         return os.path.expanduser(filled.replace("{data}", str(resources.data_folder())))  # noqa: PTH111
 
-    def donors(self, prepared: Path | None) -> dict[str, str]:
-        return {name: self.located(value, prepared) for name, value in self.profile.donors.items()}
+    def donors(self, prepared: Path | None) -> dict[str, Any]:
+        """Every donor's entry with its folder located."""
+        return {
+            name: entry if (place := place_of(entry)) is None else with_place(entry, self.located(place, prepared))
+            for name, entry in self.profile.donors.items()
+        }
+
+    @property
+    def vocabulary(self) -> dict[str, Any]:
+        """How the donors' vocabularies become one: the arguments ``vocabulary`` and ``tokens`` of load_donors."""
+        return {"vocabulary": self.profile.vocabulary, "tokens": self.profile.tokens}
 
     def splits(self, prepared: Path | None) -> dict[str, str]:
         """Split name to the path of its JSONL file; a relative path lies in the problem folder."""
         found = {name: self.located(value, prepared) for name, value in self.profile.splits.items()}
         return {name: str(self.folder / value) for name, value in found.items()}
 
+    def statistics(self, prepared: Path | None) -> StatisticsSpec | None:
+        """What donor statistics are made from, its file located as a split's; None without such a table."""
+        spec = self.profile.statistics
+        if spec is None:
+            return None
+        return replace(spec, texts=str(self.folder / self.located(spec.texts, prepared)))
+
     def with_donors(self, overrides: Mapping[str, str]) -> Problem:
         """The problem with ``--donor NAME=PATH`` applied. Raises ProblemError for an unknown donor name."""
         for name in overrides:
             if name not in self.profile.donors:
                 raise ProblemError(f"problem {self.name!r} has no donor {name!r}; {nearest(name, self.profile.donors)}")
-        profile = replace(self.profile, donors={**self.profile.donors, **overrides})
+        donors = self.profile.donors
+        changed = {name: with_place(donors[name], place) for name, place in overrides.items()}
+        profile = replace(self.profile, donors={**donors, **changed})
         profiles = {**self.manifest.profiles, self.profile_name: profile}
         return replace(self, manifest=replace(self.manifest, profiles=profiles))
 
@@ -194,15 +221,36 @@ def _check(problem: Problem, path: Path) -> None:
         raise ProblemError(
             f"{path}: a merge problem needs donors; add a table [profiles.{problem.profile_name}.donors]"
         )
+    _check_donors(problem.profile, f"{path}: profile {problem.profile_name!r}")
     for split in problem.profile.splits:
         if split not in SPLITS:
             raise ProblemError(f"{path}: unknown split {split!r}; {nearest(split, SPLITS)}")
+    if problem.profile.statistics is not None and (fault := problem.profile.statistics.fault()):
+        raise ProblemError(f"{path}: profiles.{problem.profile_name}.statistics.{fault}")
     for required in ("evaluate.py", "task.md"):
         if not (problem.folder / required).is_file():
             raise ProblemError(f"{problem.folder / required} is missing; `evolve new` shows a working example")
     if not problem.seeds:
         raise ProblemError(f"{problem.folder / 'seeds'} holds no .py file; a problem needs at least one seed program")
     problem.config()
+
+
+def _check_donors(profile: Profile, where: str) -> None:
+    try:
+        parse_sources(profile.donors)
+    except DonorError as error:
+        raise ProblemError(f"{where}: {error}") from None
+    if profile.vocabulary not in VOCABULARIES:
+        raise ProblemError(f"{where}: vocabulary must be one of {', '.join(VOCABULARIES)}, not {profile.vocabulary!r}")
+    if profile.vocabulary == "union" and profile.tokenizer:
+        raise ProblemError(f'{where}: with vocabulary = "union" the tokenizer is made; remove the key tokenizer')
+    if profile.vocabulary != "union" and profile.tokens:
+        raise ProblemError(f'{where}: the table tokens needs vocabulary = "union"')
+    for token, name in profile.tokens.items():
+        if name not in profile.donors:
+            raise ProblemError(
+                f"{where}: the token {token!r} names no donor: {name!r}; {nearest(name, profile.donors)}"
+            )
 
 
 def budget_text(budget: BudgetConfig) -> str:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from evolve import problem as problems
@@ -75,6 +78,34 @@ def test_a_wrong_problem_toml_is_explained(folder, change, said):
         problems.load(str(folder))
 
 
+STATISTICS = "[profiles.tiny.statistics]\ntexts = 't.jsonl'\n"
+
+
+def test_statistics_name_their_texts(folder):
+    assert problems.load(str(folder)).statistics(None) is None
+    (folder / "problem.toml").write_text(f"{TOML}{STATISTICS}items = 5\nadamerging = {{ steps = 7 }}\n")
+    found = problems.load(str(folder)).statistics(None)
+    assert (found.texts, found.items, found.max_tokens) == (f"{folder}/t.jsonl", 5, 256)
+    assert (found.adamerging.steps, found.adamerging.batch) == (7, 16)
+    assert type(found).from_dict(found.to_dict()) == found
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (STATISTICS.split("texts")[0], "needs the key 'texts'"),
+        (STATISTICS + "item = 5", "unknown key 'item' in .*statistics; did you mean 'items'"),
+        (STATISTICS + "items = 0", "tiny.statistics.items must be at least 1, not 0"),
+        (STATISTICS + "max_tokens = 1", "max_tokens must be at least 2"),
+        (STATISTICS + "adamerging = { rate = 0.0 }", "adamerging.rate must be positive"),
+    ],
+)
+def test_wrong_statistics_are_explained(folder, table, said):
+    (folder / "problem.toml").write_text(TOML + table)
+    with pytest.raises(ProblemError, match=said):
+        problems.load(str(folder))
+
+
 @pytest.mark.parametrize("name", ["evaluate.py", "task.md", "seeds/first.py"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
@@ -110,3 +141,72 @@ def test_cache_and_data_folders_follow_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("EVOLVE_DATA", raising=False)
     assert resources.cache_folder() == tmp_path / "c"
     assert resources.data_folder() == tmp_path / "c" / "data"
+
+
+DONORS = """[profiles.tiny.donors]
+base = "{problem}/base"
+ja = { adapter = "{problem}/lora", on = "base" }
+aligned = { align = "ja", to = "base" }
+"""
+
+
+def test_donors_may_be_adapters_and_aligned(folder):
+    (folder / "problem.toml").write_text(
+        TOML.replace('[profiles.tiny.donors]\nbase = "{problem}/base"\nja = "~/ja"\n', DONORS)
+    )
+    found = problems.load(str(folder))
+    assert found.donors(None) == {
+        "base": f"{folder}/base",
+        "ja": {"adapter": f"{folder}/lora", "on": "base"},
+        "aligned": {"align": "ja", "to": "base"},
+    }
+    assert found.vocabulary == {"vocabulary": "reference", "tokens": {}}
+    assert found.with_donors({"ja": "/there"}).donors(None)["ja"] == {"adapter": "/there", "on": "base"}
+
+
+def test_a_union_of_vocabularies_with_chosen_tokens(folder):
+    union = '[profiles.tiny]\nvocabulary = "union"\n[profiles.tiny.tokens]\n"<|im_end|>" = "ja"\n'
+    (folder / "problem.toml").write_text(TOML + union)
+    assert problems.load(str(folder)).vocabulary == {"vocabulary": "union", "tokens": {"<|im_end|>": "ja"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('vocabulary = "unity"', "profile 'tiny': vocabulary must be one of reference, union, not 'unity'"),
+        ('vocabulary = "union"\ntokenizer = "ja"', "the tokenizer is made; remove the key tokenizer"),
+        ('[profiles.tiny.tokens]\na = "ja"', 'the table tokens needs vocabulary = "union"'),
+        ('vocabulary = "union"\n[profiles.tiny.tokens]\na = "jaa"', "'a' names no donor: 'jaa'; did you mean 'ja'"),
+        ("[profiles.tiny.tokens]\na = 3", "must be a string, not 3"),
+    ],
+)
+def test_wrong_vocabularies_are_explained(folder, more, said):
+    (folder / "problem.toml").write_text(f"{TOML}[profiles.tiny]\n{more}\n")
+    with pytest.raises(ProblemError, match=said) as caught:
+        problems.load(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ('{ adapter = "x", onto = "base" }', "profile 'tiny': donor 'ja' has the keys adapter, onto; it must be"),
+        ('{ align = "base", to = "bass" }', "needs a donor 'bass'; did you mean 'base'"),
+        ("7", "donor 'ja' must be a folder or hub id"),
+    ],
+)
+def test_wrong_donors_are_explained(folder, entry, said):
+    (folder / "problem.toml").write_text(TOML.replace('ja = "~/ja"', f"ja = {entry}"))
+    with pytest.raises(ProblemError, match=said) as caught:
+        problems.load(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_profiles_in_the_documentation_can_be_read(folder):
+    page = Path(__file__).resolve().parent.parent / "docs" / "problems.md"
+    examples = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+    assert len(examples) >= 3
+    for example in examples:
+        if "[profiles.mine" in example:
+            (folder / "problem.toml").write_text(f"{TOML}\n{example}")
+            assert problems.load(str(folder), "mine").profile.donors

@@ -82,11 +82,15 @@ def list_runs(runs: str | None, form: str) -> None:
 @RUNS
 @FORMAT
 @click.option("--prompts", is_flag=True, help="Also print what was sent to language models and what they answered.")
-def show_command(program: str, run: str | None, runs: str | None, form: str, prompts: bool) -> None:
+@click.option("--provenance", is_flag=True, help="Print each donor's share in every layer and role instead.")
+def show_command(program: str, run: str | None, runs: str | None, form: str, prompts: bool, provenance: bool) -> None:
     """Show PROGRAM (a number, `best`, `winner`, or the start of a digest) of RUN (the newest by default)."""
     from evolve.store import queries
 
     with opened(run, runs) as (_, connection):
+        if provenance:
+            click.echo(stored_provenance(connection, program, form))
+            return
         row = queries.program(connection, program)
         sign = queries.sign(connection)
     click.echo(program_text(row, sign, form))
@@ -94,6 +98,21 @@ def show_command(program: str, run: str | None, runs: str | None, form: str, pro
         click.echo(
             f"\n--- prompt to {call['model']} ---\n{call['prompt']}\n--- reply ---\n{call['reply'] or call['error']}"
         )
+
+
+def stored_provenance(connection: sqlite3.Connection, program: str, form: str) -> str:
+    """A program's provenance in the given format. Raises UsageError where none was measured."""
+    from evolve.store import queries
+    from evolve.ui.provenance import provenance_text
+
+    number = queries.resolve(connection, program)
+    found = queries.provenance(connection, number)
+    if found is None:
+        raise UsageError(
+            f"program {number} has no provenance; it is measured when a merge with two or more donors is scored on the "
+            "search split while evaluation.provenance is true"
+        )
+    return provenance_text({"program": number, **found}, form)
 
 
 def program_text(row: dict[str, Any], sign: float, form: str) -> str:

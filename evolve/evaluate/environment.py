@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import evolve
+from evolve.sources import AlignedSource, parse_sources
 
 _SECRET = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)(_ID)?$", re.IGNORECASE)
 # The hub's own token stays: gated donors are read through it.
@@ -68,8 +69,18 @@ def workers(setup: Mapping[str, Any]) -> int:
     if where != ["cpu"]:
         return len(where)
     cores = len(os.sched_getaffinity(0)) // max(1, int(setup.get("threads", 1)))
-    need = 2 * sum(_weight_bytes(str(source)) for source in setup.get("donors", {}).values()) + _WORKER_BYTES
+    need = 2 * _donor_bytes(setup.get("donors", {})) + _WORKER_BYTES
     return max(1, min(cores, available_bytes() // need))
+
+
+def _donor_bytes(donors: Mapping[str, Any]) -> int:
+    """Size of all donors' weights; an adapter counts with its factors, an aligned donor with what it is made from."""
+    sources, found = parse_sources(donors), 0
+    for source in sources.values():
+        while isinstance(source, AlignedSource):
+            source = sources[source.donor]
+        found += _weight_bytes(source.place)
+    return found
 
 
 def _weight_bytes(source: str) -> int:

@@ -7,12 +7,20 @@ import random
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evolve.errors import CandidateError, EvaluatorError, EvolveError, SandboxError
 from evolve.evaluation import Evaluation
 
 _MODULE = "evolve_problem_evaluate"
+
+
+class Judged(NamedTuple):
+    """An evaluation, the seconds of each phase, and the merged model's provenance where it was measured."""
+
+    evaluation: Evaluation
+    phases: dict[str, float]
+    provenance: dict[str, Any] | None = None
 
 
 class Evaluator:

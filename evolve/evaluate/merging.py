@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from evolve.errors import CandidateError, UsageError
+from evolve.donor_statistics import StatisticsSpec
+from evolve.donors.donors import load_donors
+from evolve.donors.statistics import DonorStatistics
+from evolve.errors import CandidateError, ProblemError, UsageError
 from evolve.evaluate.candidate import MergeCandidate
-from evolve.evaluate.evaluator import Evaluator
+from evolve.evaluate.evaluator import Evaluator, Judged
 from evolve.evaluate.splits import Splits
-from evolve.evaluation import Evaluation
-from evolve.merge.donors import load_donors
 from evolve.merge.export import export
 from evolve.merge.model import LiveModel
+from evolve.merge.provenance import Provenance
 from evolve.plan.plan import Plan
 from evolve.plan.validate import PlanLimits, validate
 
@@ -37,32 +39,49 @@ class MergeService:
         self._limits = PlanLimits.from_dict(setup.get("limits") or {})
         self._evaluator = Evaluator(Path(setup["evaluator"]))
         device = _device(str(setup.get("device", "cpu")))
-        donors = load_donors(setup["donors"], device)
+        donors = load_donors(
+            setup["donors"], device, vocabulary=setup.get("vocabulary", "reference"), tokens=setup.get("tokens")
+        )
         self._live = LiveModel(donors, device, _dtype(str(setup.get("dtype", "auto"))), setup.get("tokenizer"))
+        self._notes = list(donors.notes)
+        self._prepared: dict[str, tuple[str, ...]] = {}
+        if setup.get("statistics"):
+            self._open_statistics(StatisticsSpec.from_dict(setup["statistics"]))
+        self._provenance = Provenance(donors) if setup.get("provenance") and len(donors) > 1 else None
 
     def ready(self) -> dict[str, Any]:
         """What the run learns about this worker."""
         donors = self._live.donors
         return {
             "sites": [site.to_dict() for site in donors.sites],
-            "donors": donors.summary(),
-            "notes": list(donors.notes),
+            "donors": {
+                name: {**facts, "statistics": list(self._prepared.get(name, ()))}
+                for name, facts in donors.summary().items()
+            },
+            "notes": self._notes,
             "device": str(self._live.device),
             "dtype": str(self._live.dtype).removeprefix("torch."),
             "items": self._splits.counts(),
         }
 
-    def evaluate(self, request: Mapping[str, Any]) -> tuple[Evaluation, dict[str, float]]:
-        """The evaluation of a plan and the seconds spent in each phase. Raises CandidateError or EvaluatorError."""
-        started = time.perf_counter()
-        self._apply(request)
-        merged = time.perf_counter()
+    def evaluate(self, request: Mapping[str, Any]) -> Judged:
+        """The evaluation of a plan, on the search split its provenance too. Raises CandidateError or EvaluatorError."""
         split = str(request["split"])
+        started = time.perf_counter()
+        plan = self._apply(request)
+        merged = time.perf_counter()
+        provenance = None
+        if self._provenance is not None and split == "search":
+            provenance = self._provenance.measure(self._live.model, plan.stack)
+        measured = time.perf_counter()
         candidate = MergeCandidate(
             self._live.model, self._live.tokenizer, self._splits.items(split), split, dict(self._settings)
         )
         evaluation = self._evaluator.evaluate(candidate)
-        return evaluation, {"merge": merged - started, "evaluate": time.perf_counter() - merged}
+        phases = {"merge": merged - started, "evaluate": time.perf_counter() - measured}
+        if provenance is not None:
+            phases["provenance"] = measured - merged
+        return Judged(evaluation, phases, provenance)
 
     def export(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Writes a plan's model to ``folder``. Raises CandidateError, UsageError or RunError."""
@@ -78,12 +97,22 @@ class MergeService:
     def close(self) -> None:
         """Nothing outlives the process."""
 
+    def _open_statistics(self, spec: StatisticsSpec) -> None:
+        """What is prepared now is what plans may read; texts that cannot be read only mean that nothing is."""
+        donors = self._live.donors
+        try:
+            self._live.statistics = statistics = DonorStatistics(donors, self._live.tokenizer, spec)
+        except ProblemError as error:
+            self._notes.append(f"no donor statistics: {error}")
+            return
+        self._prepared = {name: statistics.names(name) for name in donors}
+
     def _plan(self, request: Mapping[str, Any]) -> Plan:
         plan = Plan.from_dict(request["plan"])
-        validate(plan, self._live.sites, self._live.donor_layers, self._limits)
+        validate(plan, self._live.sites, self._live.donor_layers, self._limits, statistics=self._prepared)
         return plan
 
-    def _apply(self, request: Mapping[str, Any]) -> None:
+    def _apply(self, request: Mapping[str, Any]) -> Plan:
         plan = self._plan(request)
         failure: CandidateError | None = None
         try:
@@ -98,6 +127,7 @@ class MergeService:
         if failure is not None:  # outside the handler, whose traceback keeps the merge's tensors alive
             torch.cuda.empty_cache()
             raise failure
+        return plan
 
 
 def _device(name: str) -> torch.device:

@@ -24,11 +24,12 @@ _TAIL_BYTES = 2000
 
 
 class Result(NamedTuple):
-    """An evaluation and the seconds it took, in all and by phase."""
+    """An evaluation, the seconds it took in all and by phase, and the model's provenance where it was measured."""
 
     evaluation: Evaluation
     seconds: float
     phases: dict[str, float]
+    provenance: dict[str, Any] | None = None
 
 
 class WorkerPool:
@@ -89,7 +90,8 @@ class WorkerPool:
         end of the worker's log; the worker is then replaced.
         """
         answer = await self._ask({"do": "evaluate", "split": split, **work}, timeout_s, on_start)
-        return Result(Evaluation.from_dict(answer["evaluation"]), answer["seconds"], answer["phases"])
+        evaluation = Evaluation.from_dict(answer["evaluation"])
+        return Result(evaluation, answer["seconds"], answer["phases"], answer["provenance"])
 
     async def export(
         self, plan: Mapping[str, Any], folder: Path, card: str = "", timeout_s: float | None = None

@@ -118,7 +118,7 @@ def _prepare(hook: Path, settings: dict[str, Any], root: Path, profile: str, out
     folder = root / f"{profile}-{recipe_digest(recipe)[:16]}"
     if _is_complete(folder, recipe):
         return folder
-    with _locked(folder, progress):
+    with locked(folder, progress):
         if not _is_complete(folder, recipe):  # someone else may have finished it meanwhile
             folder.mkdir(exist_ok=True)
             _call(hook, module, "prepare", folder, settings, progress)
@@ -156,8 +156,8 @@ def _write_complete(folder: Path, recipe: Any) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, progress: Progress) -> Iterator[None]:
-    """Holds ``<folder>.lock``, so that one process at a time builds a folder."""
+def locked(folder: Path, progress: Progress) -> Iterator[None]:
+    """Holds ``<folder>.lock``, so that one process at a time makes what lies there."""
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,9 +9,8 @@ from typing import Any
 
 from evolve.errors import UsageError
 from evolve.evaluate.candidate import ProgramCandidate
-from evolve.evaluate.evaluator import Evaluator
+from evolve.evaluate.evaluator import Evaluator, Judged
 from evolve.evaluate.splits import Splits
-from evolve.evaluation import Evaluation
 from evolve.sandbox import SandboxLimits, program_sandbox
 
 
@@ -36,7 +35,7 @@ class ProgramService:
             "sandbox": self._sandbox.level.describe(),
         }
 
-    def evaluate(self, request: Mapping[str, Any]) -> tuple[Evaluation, dict[str, float]]:
+    def evaluate(self, request: Mapping[str, Any]) -> Judged:
         """The evaluation of a source and the seconds it took. Raises CandidateError or EvaluatorError."""
         started = time.perf_counter()
         split = str(request["split"])
@@ -47,7 +46,7 @@ class ProgramService:
             evaluation = self._evaluator.evaluate(candidate)
         finally:
             candidate.close()
-        return evaluation, {"evaluate": time.perf_counter() - started}
+        return Judged(evaluation, {"evaluate": time.perf_counter() - started})
 
     def export(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Programs have no checkpoint."""

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 
 from evolve.errors import EvaluatorError, EvolveError
 from evolve.evaluate import frames
-from evolve.evaluation import Evaluation
+from evolve.evaluate.evaluator import Judged
 
 _PR_SET_PDEATHSIG = 1
 
@@ -26,7 +26,7 @@ class Service(Protocol):
     """What a worker does for one kind of problem."""
 
     def ready(self) -> dict[str, Any]: ...
-    def evaluate(self, request: Mapping[str, Any]) -> tuple[Evaluation, dict[str, float]]: ...
+    def evaluate(self, request: Mapping[str, Any]) -> Judged: ...
     def export(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
     def check_plan(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
     def close(self) -> None: ...
@@ -79,12 +79,13 @@ def _answer(service: Service, request: Mapping[str, Any]) -> dict[str, Any]:
     number = request["id"]
     try:
         if request["do"] == "evaluate":
-            evaluation, phases = service.evaluate(request)
+            judged = service.evaluate(request)
             answer = {
                 "id": number,
-                "evaluation": evaluation.to_dict(),
-                "seconds": sum(phases.values()),
-                "phases": phases,
+                "evaluation": judged.evaluation.to_dict(),
+                "seconds": sum(judged.phases.values()),
+                "phases": judged.phases,
+                "provenance": judged.provenance,
             }
         else:
             action = {"export": service.export, "check_plan": service.check_plan}[request["do"]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from evolve import __version__
 from evolve.loop.parts import Parts
+from evolve.sources import described
 from evolve.statistics import score_interval
 from evolve.store import queries
 
@@ -43,9 +44,13 @@ def _scores(parts: Parts, row: dict[str, Any]) -> Iterator[str]:
 def _donors(parts: Parts) -> Iterator[str]:
     yield "\n## Donors\n\n| name | source | sha256 |\n|---|---|---|"
     for name, facts in parts.donors.items():
-        told = parts.problem.profile.donors[name]
+        told = described(parts.problem.profile.donors[name])
         source = "made by the problem's prepare hook" if "{prepared}" in told else told
         yield f"| {name} | {source} | `{facts['digest'][:16]}` |"
+    profile = parts.problem.profile
+    if profile.vocabulary == "union":
+        rows = "".join(f"; the row of `{token}` is that of {name}" for token, name in profile.tokens.items())
+        yield f"\nThe vocabulary is the union of the donors'{rows}."
 
 
 def _recipe(row: dict[str, Any]) -> Iterator[str]:

@@ -231,8 +231,9 @@ class Engine:
         before = archive.best()
         status, cells = self._sampler.add(ticket, evaluation)
         self.parts.database.add_evaluation(
-            ticket.id, evaluation, seconds=scored.seconds, phases=scored.phases, archive_status=status, cells=cells
-        )
+            ticket.id, evaluation, seconds=scored.seconds, phases=scored.phases, archive_status=status, cells=cells,
+            provenance=scored.provenance,
+        )  # fmt: skip
         if before is None or evaluation.score > before.score:
             self._improved(ticket, scored, before.score if before else None)
         self._sampler.move(ticket.id)

@@ -46,11 +46,12 @@ class Duplicate(EvolveError):
 
 @dataclass(frozen=True)
 class Scored:
-    """An evaluation as the worker returned it, score oriented so that larger is better."""
+    """An evaluation as the worker returned it, score oriented so that larger is better, and what came with it."""
 
     evaluation: Evaluation
     seconds: float
     phases: dict[str, float]
+    provenance: dict[str, Any] | None = None
 
 
 async def prepare(parts: Parts, ticket: Ticket) -> None:
@@ -81,7 +82,7 @@ async def trace(parts: Parts, source: str) -> tuple[dict[str, Any], list[dict[st
     request = {
         "source": source,
         "sites": [site.to_dict() for site in parts.sites],
-        "donors": {name: {"layers": layers} for name, layers in parts.donor_layers.items()},
+        "donors": parts.donor_infos,
     }
     async with parts.tracing:
         reply, _ = await asyncio.to_thread(parts.sandbox.run, request)
@@ -108,7 +109,7 @@ async def evaluate(parts: Parts, work: dict[str, Any], split: str, begin: Callab
     evaluation = result.evaluation
     if parts.problem.sign < 0:
         evaluation = Evaluation.from_dict({**evaluation.to_dict(), "score": -evaluation.score})
-    return Scored(evaluation, result.seconds, dict(result.phases))
+    return Scored(evaluation, result.seconds, dict(result.phases), result.provenance)
 
 
 async def _propose(parts: Parts, ticket: Ticket) -> Proposal:

@@ -46,3 +46,11 @@ class Parts:
     def donor_layers(self) -> dict[str, int]:
         """Number of layers of every donor."""
         return {name: int(facts["layers"]) for name, facts in self.donors.items()}
+
+    @property
+    def donor_infos(self) -> dict[str, dict[str, Any]]:
+        """What tracing is told of every donor (see evolve.recipe.trace.DonorInfo), as plain data."""
+        return {
+            name: {"layers": int(facts["layers"]), "statistics": list(facts.get("statistics", ()))}
+            for name, facts in self.donors.items()
+        }

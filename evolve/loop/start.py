@@ -72,15 +72,19 @@ async def prepared(problem: Problem, observer: Observer) -> Path | None:
 
 def worker_setup(problem: Problem, config: RunConfig, made: Path | None) -> dict[str, Any]:
     """The first frame that workers get (see evolve.evaluate.worker)."""
+    statistics = problem.statistics(made)
     return {
         "kind": problem.kind,
         "evaluator": str(problem.evaluator.absolute()),
         "donors": problem.donors(made),
+        **problem.vocabulary,
         "tokenizer": problem.profile.tokenizer or None,
         "splits": problem.splits(made),
+        "statistics": statistics.to_dict() if statistics else None,
         "settings": problem.profile.settings,
         "device": config.evaluation.device,
         "dtype": config.evaluation.dtype,
+        "provenance": config.evaluation.provenance,
         "threads": 1,
         "sandbox": {
             "cpu_s": config.sandbox.cpu_s,

@@ -265,8 +265,9 @@ class Database:
         phases: Mapping[str, float] | None = None,
         archive_status: ArchiveStatus | None = None,
         cells: Iterable[Cell] = (),
+        provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        """Stores an evaluation; ``score`` must already be one that is maximised.
+        """Stores an evaluation; ``score`` must already be one that is maximised. ``provenance`` is stored beside it.
 
         On the split ``search`` the proposal becomes ``scored`` and the cells it took are written in the same
         transaction. Raises RunError when the program already has an evaluation on this split.
@@ -277,7 +278,9 @@ class Database:
             if self._has_evaluation(program_id, split):
                 raise RunError(f"program {program_id} already has an evaluation on split {split!r}; read it instead")
             before = self._unfinished_state(program_id)[0] if split == "search" else None
-            self._insert("evaluations", row)
+            evaluation_id = self._insert("evaluations", row)
+            if provenance is not None:
+                self._insert("provenance", {"evaluation_id": evaluation_id, **rows.of_provenance(provenance)})
             if before is not None:
                 ended = {"state": "scored", "archive_status": archive_status, "finished_at": row["created"]}
                 self._update(program_id, ended)

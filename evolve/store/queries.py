@@ -22,8 +22,8 @@ from evolve.store.lock import holder
 
 __all__ = [
     "ancestors", "baselines", "best", "calls", "cells", "children", "evaluations", "events", "failures", "improvements",
-    "lineage", "list_runs", "models", "outcomes", "program", "programs", "progress", "proposers", "reading", "resolve",
-    "sign", "summary",
+    "lineage", "list_runs", "models", "outcomes", "program", "programs", "progress", "proposers", "provenance",
+    "reading", "resolve", "sign", "summary",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -231,6 +231,25 @@ def outcomes(connection: sqlite3.Connection, program_id: int, split: str = "sear
         [program_id, split],
     )
     return list(packed.unpack(row["outcomes"], row["items"])) if row else []
+
+
+def provenance(connection: sqlite3.Connection, program_id: int, split: str = "search") -> Row | None:
+    """Where one program's weights come from (see ``evolve.merge.provenance``), its original's for a duplicate; None
+    where it was not measured."""
+    row = _row(
+        connection,
+        "SELECT v.base, v.model, v.places FROM proposals p "
+        "JOIN evaluations e ON e.proposal_id = coalesce(p.duplicate_of, p.id) "
+        "JOIN provenance v ON v.evaluation_id = e.id WHERE p.id = ? AND e.split = ?",
+        [program_id, split],
+    )
+    if row is None:
+        return None
+    return {
+        "base": row["base"],
+        "model": json.loads(row["model"]),
+        "places": json.loads(decompress(row["places"])),
+    }
 
 
 def ancestors(connection: sqlite3.Connection, program_id: int) -> list[Row]:

@@ -41,6 +41,15 @@ def of_evaluation(evaluation: Evaluation, split: str, seconds: float, phases: Ma
     }
 
 
+def of_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of ``provenance`` without its evaluation; see ``evolve.merge.provenance`` for the data."""
+    return {
+        "base": provenance["base"],
+        "model": to_json(provenance["model"]),
+        "places": compress(to_json(provenance["places"])),
+    }
+
+
 def of_call(call: LlmCall) -> dict[str, Any]:
     """A row of ``llm_calls`` without proposal and time."""
     return {

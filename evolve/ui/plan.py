@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from evolve.problem import budget_text
+from evolve.sources import described
 
 if TYPE_CHECKING:
     from evolve.loop.start import Intent
@@ -20,7 +21,8 @@ def plan_text(intent: Intent) -> list[str]:
         lines.append(f"{'':<10} {problem.manifest.title}")
     if problem.profile.donors:
         lines.append(
-            f"{'donors':<10} " + ", ".join(donor_text(name, path) for name, path in problem.profile.donors.items())
+            f"{'donors':<10} "
+            + ", ".join(donor_text(name, described(entry)) for name, entry in problem.profile.donors.items())
         )
     workers = str(config.evaluation.workers) if config.evaluation.workers else "as many as fit"
     lines += [
@@ -35,6 +37,6 @@ def plan_text(intent: Intent) -> list[str]:
     return lines
 
 
-def donor_text(name: str, path: str) -> str:
+def donor_text(name: str, source: str) -> str:
     """``ja`` for a donor that the problem makes itself, ``ja = where`` otherwise."""
-    return name if "{prepared}" in path else f"{name} = {path.replace(os.path.expanduser('~'), '~')}"  # noqa: PTH111
+    return name if "{prepared}" in source else f"{name} = {source.replace(os.path.expanduser('~'), '~')}"  # noqa: PTH111

@@ -65,6 +65,22 @@ def test_as_many_workers_as_cores_and_memory_allow(monkeypatch, tmp_path):
     assert workers({**setup, "kind": "program"}) == 1
 
 
+def test_adapters_count_with_their_factors_and_aligned_donors_whole(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    for name, size in (("model", 2**20), ("adapter_model", 2**10)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.safetensors").write_bytes(b"0" * size)
+    donors = {
+        "base": str(tmp_path / "model"),
+        "ja": {"adapter": str(tmp_path / "adapter_model"), "on": "base"},
+        "same": {"align": "base", "to": "base"},
+    }
+    need = 600 * 2**20 + 2 * (2 * 2**20 + 2**10)
+    for free, count in ((3 * need, 3), (3 * need - 1, 2)):
+        monkeypatch.setattr(environment, "available_bytes", lambda free=free: free)
+        assert workers({"kind": "merge", "device": "cpu", "donors": donors}) == count
+
+
 @pytest.mark.skipif(not Path("/proc/meminfo").is_file(), reason="needs Linux")
 def test_available_memory_is_read():
     assert 2**20 < available_bytes() < 2**50

@@ -218,6 +218,7 @@ def test_merges_are_evaluated_alike_whatever_came_before(tmp_path, problem, mix)
 
         first = await pool.evaluate({"plan": plan}, "search", 60)
         assert first.phases.keys() == {"merge", "evaluate"}
+        assert first.provenance is None
         other = await pool.evaluate({"plan": stacked}, "search", 60)
         assert other.evaluation != first.evaluation
         overflow = mix(sites, {"base": 1e39}).to_dict()

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from evolve.evaluate import frames, worker
+from evolve.evaluate.evaluator import Judged
 from evolve.evaluation import Evaluation
 
 
 class _Service:
     def evaluate(self, request):
-        return Evaluation(1.0, feedback="x" * 5000), {"merge": 0.25, "evaluate": 0.5}
+        return Judged(Evaluation(1.0, feedback="x" * 5000), {"merge": 0.25, "evaluate": 0.5})
 
 
 def test_an_answer_carries_the_request_number_and_the_seconds():

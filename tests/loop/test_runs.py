@@ -31,6 +31,11 @@ def test_a_merge_run_ends_with_the_table_and_can_be_exported_and_tested(terminal
     assert str(terminal.folder) not in card
     assert "is not empty" in terminal.run("export", "winner", "made", "--run", "m", status=1).stderr
 
+    assert "whole model, difference from base: first" in terminal.run("show", "best", "m", "--provenance").stdout
+    found = json.loads(terminal.run("show", "winner", "m", "--provenance", "--format", "json").stdout)
+    assert (found["program"], found["base"]) == (winner["id"], "base")
+    assert {place["role"] for place in found["places"]} >= {"embed", "q_proj", "down_proj", "final_norm"}
+
     tested = terminal.run("test", "winner", "m", "-f", "json")
     scores = json.loads(tested.stdout[tested.stdout.index("[") :])
     assert scores[0]["test_score"] == next(r["score"] for r in winner["evaluations"] if r["split"] == "test")
@@ -58,6 +63,7 @@ def test_a_program_run_and_the_commands_that_read_it(terminal):
     assert terminal.run("show", "1", "p", "-f", "csv").stdout.splitlines()[1].startswith("1,scored,")
     assert json.loads(terminal.run("best", "p", "-f", "json").stdout)[0]["score"] == scores[0]
     assert "by problem, generation 0" in terminal.run("show", "1", "p").stdout
+    assert "program 1 has no provenance" in terminal.run("show", "1", "p", "--provenance", status=1).stderr
     assert terminal.run("best", "--source").stdout.startswith('"""Two parabolas')
     assert "program 1: search" in terminal.run("diff", "1", str(rows[0]["id"]), "p").stdout
     assert "no such run" not in terminal.run("show", "999", "p", status=1).stderr
