@@ -28,6 +28,7 @@ lint: install
 	$(BIN)/lint-imports
 
 bench: install
+	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/jp_math.py
 
 clean:

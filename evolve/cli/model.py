@@ -54,15 +54,29 @@ def test_command(program: str, run: str | None, runs: str | None, form: str) -> 
 
 @click.command("export")
 @click.argument("program")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--mergekit", type=click.Path(path_type=Path), help="Write a mergekit configuration of the merge to FILE."
+)
 @click.option("--run", help="The run.  [default: the newest]")
 @RUNS
-def export_command(program: str, folder: Path, run: str | None, runs: str | None) -> None:
+def export_command(program: str, folder: Path | None, mergekit: Path | None, run: str | None, runs: str | None) -> None:
     """Write the merged model of PROGRAM (a number, `best` or `winner`) to FOLDER as a Hugging Face checkpoint.
 
     Tokenizer, generation config and a model card with score, donors, recipe and lineage go with it. The checkpoint is
-    loaded again and compared bit for bit before it gets its name.
+    loaded again and compared bit for bit before it gets its name. With --mergekit PROGRAM may also be a recipe file,
+    and FOLDER is left out unless both are wanted.
     """
+    if mergekit is not None:
+        from evolve.cli.convert import write_configuration
+
+        write_configuration(program, run, runs, mergekit)
+        if folder is None:
+            return
+    if folder is None or program.endswith(".py"):
+        raise UsageError(
+            "name a folder for the model, or a file with --mergekit; `evolve merge` builds the model of a recipe file"
+        )
     from evolve.loop.after import export
     from evolve.ui.watch import PlainWatcher
 

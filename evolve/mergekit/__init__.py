@@ -1,0 +1,1 @@
+"""Reads and writes mergekit's YAML configurations: to recipes, and back from plans."""
