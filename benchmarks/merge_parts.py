@@ -124,6 +124,7 @@ def executor(folder: str, method: str, device: str, candidates: str) -> dict[str
     then other weights in one layer only.
     """
     case, live = METHODS[method], _live(folder, device)
+    idle_bytes = _resident_bytes()
     donors = {name: DonorInfo(donor.layers) for name, donor in live.donors.items()}
     steps = range(1, int(candidates) + 1)
     texts = {
@@ -140,12 +141,17 @@ def executor(folder: str, method: str, device: str, candidates: str) -> dict[str
         found[name] = {key: statistics.median(one[key] for one in counted) for key in ("wall_s", "cpu_s")}
     return {
         **found,
+        "idle_bytes": idle_bytes,
         "read_bytes": sum(tensor.nbytes for name in case.donors for tensor in live.donors[name].tensors.values()),
-        "donor_bytes": sum(tensor.nbytes for donor in live.donors.values() for tensor in donor.tensors.values()),
         "model_bytes": sum(parameter.nbytes for parameter in live.model.parameters()),
         "parameters": sum(parameter.numel() for parameter in live.model.parameters()),
         "gpu_peak_bytes": torch.cuda.max_memory_allocated(device) if device != "cpu" else None,
     }
+
+
+def _resident_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 def _live(folder: str, device: str) -> LiveModel:

@@ -148,7 +148,13 @@ def _convert(hint: Any, value: Any, where: str, error: type[EvolveError]) -> Any
         return build(typing.cast(type, hint), value, where, error)
     if origin in (types.UnionType, typing.Union):
         choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
-        return value if value is None else _convert(choices[0], value, where, error)
+        if value is None or len(choices) == 1:
+            return value if value is None else _convert(choices[0], value, where, error)
+        fitting = [choice for choice in choices if isinstance(value, typing.get_origin(choice) or choice)]
+        if not fitting:
+            wanted = " or ".join(_name(typing.get_origin(choice) or choice) for choice in choices)
+            raise error(f"{where} must be {wanted}, not {value!r}")
+        return _convert(fitting[0], value, where, error)
     expected = origin or hint
     if expected is Any:
         return value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -22,12 +22,33 @@ class AdaMergingSpec:
 
 @dataclass(frozen=True)
 class StatisticsSpec:
-    """The first ``items`` texts of the JSONL file ``texts``, each cut after ``max_tokens`` tokens."""
+    """The first ``items`` texts of each JSONL file, each cut after ``max_tokens`` tokens.
 
-    texts: str
+    ``texts`` is one file for all donors, or by donor the file of its own data. AdaMerging reads ``unlabelled``, texts
+    of the task that the merged model is for; by default all other files.
+    """
+
+    texts: str | dict[str, str]
+    unlabelled: str = ""
     items: int = 256
     max_tokens: int = 256
     adamerging: AdaMergingSpec = field(default_factory=AdaMergingSpec)
+
+    def own_file(self, donor: str) -> str:
+        """The file of a donor's own texts."""
+        return self.texts if isinstance(self.texts, str) else self.texts[donor]
+
+    def unlabelled_files(self) -> list[str]:
+        """The files that AdaMerging reads, none twice."""
+        if self.unlabelled:
+            return [self.unlabelled]
+        return [self.texts] if isinstance(self.texts, str) else list(dict.fromkeys(self.texts.values()))
+
+    def located(self, locate: Callable[[str], str]) -> StatisticsSpec:
+        """With ``locate`` applied to the name of every file."""
+        texts = self.texts
+        found = locate(texts) if isinstance(texts, str) else {name: locate(file) for name, file in texts.items()}
+        return replace(self, texts=found, unlabelled=self.unlabelled and locate(self.unlabelled))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -145,11 +145,11 @@ class Problem:
         return {name: str(self.folder / value) for name, value in found.items()}
 
     def statistics(self, prepared: Path | None) -> StatisticsSpec | None:
-        """What donor statistics are made from, its file located as a split's; None without such a table."""
+        """What donor statistics are made from, its files located as splits are; None without such a table."""
         spec = self.profile.statistics
         if spec is None:
             return None
-        return replace(spec, texts=str(self.folder / self.located(spec.texts, prepared)))
+        return spec.located(lambda file: str(self.folder / self.located(file, prepared)))
 
     def with_donors(self, overrides: Mapping[str, str]) -> Problem:
         """The problem with ``--donor NAME=PATH`` applied. Raises ProblemError for an unknown donor name."""
@@ -225,8 +225,7 @@ def _check(problem: Problem, path: Path) -> None:
     for split in problem.profile.splits:
         if split not in SPLITS:
             raise ProblemError(f"{path}: unknown split {split!r}; {nearest(split, SPLITS)}")
-    if problem.profile.statistics is not None and (fault := problem.profile.statistics.fault()):
-        raise ProblemError(f"{path}: profiles.{problem.profile_name}.statistics.{fault}")
+    _check_statistics(problem.profile, f"{path}: profiles.{problem.profile_name}.statistics")
     for required in ("evaluate.py", "task.md"):
         if not (problem.folder / required).is_file():
             raise ProblemError(f"{problem.folder / required} is missing; `evolve new` shows a working example")
@@ -251,6 +250,21 @@ def _check_donors(profile: Profile, where: str) -> None:
             raise ProblemError(
                 f"{where}: the token {token!r} names no donor: {name!r}; {nearest(name, profile.donors)}"
             )
+
+
+def _check_statistics(profile: Profile, where: str) -> None:
+    if (spec := profile.statistics) is None:
+        return
+    if fault := spec.fault():
+        raise ProblemError(f"{where}.{fault}")
+    if isinstance(spec.texts, str):
+        return
+    for name in spec.texts:
+        if name not in profile.donors:
+            raise ProblemError(f"{where}.texts names no donor: {name!r}; {nearest(name, profile.donors)}")
+    for name in profile.donors:
+        if name not in spec.texts:
+            raise ProblemError(f'{where}.texts has no file for the donor {name!r}; add {name} = "FILE.jsonl"')
 
 
 def budget_text(budget: BudgetConfig) -> str:

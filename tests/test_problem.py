@@ -90,6 +90,26 @@ def test_statistics_name_their_texts(folder):
     assert type(found).from_dict(found.to_dict()) == found
 
 
+BY_DONOR = "[profiles.tiny.statistics.texts]\nbase = 'b.jsonl'\n"
+
+
+def test_each_donor_may_have_texts_of_its_own(folder):
+    (folder / "problem.toml").write_text(f"{TOML}{BY_DONOR}ja = '{{problem}}/j.jsonl'\n")
+    found = problems.load(str(folder)).statistics(None)
+    assert [found.own_file(name) for name in ("base", "ja")] == [f"{folder}/b.jsonl", f"{folder}/j.jsonl"]
+    assert found.unlabelled_files() == [f"{folder}/b.jsonl", f"{folder}/j.jsonl"]
+    assert type(found).from_dict(found.to_dict()) == found
+
+
+@pytest.mark.parametrize("texts", ["texts = 'same.jsonl'", "texts = { base = 'same.jsonl', ja = 'same.jsonl' }"])
+def test_unlabelled_texts_are_the_donors_unless_they_are_named(folder, texts):
+    path, table = folder / "problem.toml", f"{TOML}[profiles.tiny.statistics]\n{texts}\n"
+    path.write_text(table)
+    assert problems.load(str(folder)).statistics(None).unlabelled_files() == [f"{folder}/same.jsonl"]
+    path.write_text(f"{table}unlabelled = 'u.jsonl'\n")
+    assert problems.load(str(folder)).statistics(None).unlabelled_files() == [f"{folder}/u.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -98,6 +118,10 @@ def test_statistics_name_their_texts(folder):
         (STATISTICS + "items = 0", "tiny.statistics.items must be at least 1, not 0"),
         (STATISTICS + "max_tokens = 1", "max_tokens must be at least 2"),
         (STATISTICS + "adamerging = { rate = 0.0 }", "adamerging.rate must be positive"),
+        (BY_DONOR, r"tiny\.statistics\.texts has no file for the donor 'ja'; add ja = \"FILE.jsonl\""),
+        (BY_DONOR + "jaa = 'j'", r"tiny\.statistics\.texts names no donor: 'jaa'; did you mean 'ja'"),
+        (BY_DONOR + "ja = 3", r"tiny\.statistics\.texts\.ja must be a string, not 3"),
+        (STATISTICS.replace("'t.jsonl'", "3"), r"statistics\.texts must be a string or a table, not 3"),
     ],
 )
 def test_wrong_statistics_are_explained(folder, table, said):

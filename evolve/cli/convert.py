@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,14 @@ def import_command(configuration: Path, out: Path | None, problem: Path | None) 
     found = read(read_text(configuration), str(configuration))
     converted = convert(found, configuration.name)
     if problem is not None:
-        write_problem(problem, SCAFFOLDS / "merge", configuration.stem, converted, found.tokenizer)
+        with _writing(problem):
+            write_problem(problem, SCAFFOLDS / "merge", configuration.stem, converted, found.tokenizer)
         click.echo(f"wrote {problem}: seeds/{configuration.stem}.py, {found.method} of {', '.join(converted.donors)}")
         click.echo(f"next:  evolve check {problem}\n       evolve run {problem}")
     elif out is not None:
         if out.exists():
             raise UsageError(f"{out} exists; name a new file")
-        out.write_text(converted.source, encoding="utf-8")
+        _write_text(out, converted.source)
         click.echo(f"wrote {out}: {found.method} of {', '.join(converted.donors)}")
         options = f" --dtype {found.dtype}" if found.dtype else ""
         if found.tokenizer == "union":
@@ -61,6 +63,20 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path} cannot be read: {reason}") from None
 
 
+def _write_text(path: Path, text: str) -> None:
+    with _writing(path):
+        path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """UsageError for what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}; name another place") from None
+
+
 def write_configuration(program: str, run: str | None, runs: str | None, file: Path) -> None:
     """``evolve export PROGRAM --mergekit FILE``; the program is a recipe file, or one of a run."""
     from evolve.mergekit.export import export
@@ -72,7 +88,7 @@ def write_configuration(program: str, run: str | None, runs: str | None, file: P
         exported = export(plan, layers, places, _stored_dtype(places))
     except UsageError as error:
         raise UsageError(f"{program} has no mergekit configuration: {error}") from None
-    file.write_text(exported.text, encoding="utf-8")
+    _write_text(file, exported.text)
     proof = "gives the same plan when imported" if exported.exact else "equal up to float32 rounding"
     click.echo(f"wrote {file}: {proof}")
 

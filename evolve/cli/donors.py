@@ -23,7 +23,12 @@ ALL = "all"
     "--prepare", is_flag=False, flag_value=ALL, metavar="[NAMES]",
     help="Compute what is missing of these statistics, such as fisher,gram.  [default: all]",
 )  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0; used by --prepare.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Where statistics and alignments are computed: auto, cpu, cuda or cuda:0.",
+)
 @FORMAT
 def donors_command(
     problem: str, profile: str | None, donors: tuple[str, ...], prepare: str | None, device: str, form: str
@@ -43,7 +48,7 @@ def donors_command(
     problem_chosen = load(problem, profile).with_donors(pairs(donors, "--donor"))
     watcher = PlainWatcher()
     with redirect_stdout(sys.stderr):  # the listing alone is the output
-        stock = asyncio.run(stock_of(problem_chosen, watcher))
+        stock = asyncio.run(stock_of(problem_chosen, watcher, device))
         for note in stock.donors.notes:
             watcher.message(f"note: {note}")
         try:

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,20 +64,24 @@ def merge_command(recipe: Path, out: Path, donors: tuple[str, ...], dtype: str, 
 
     import torch
 
+    from evolve.donors.device import compute_device
     from evolve.donors.donors import load_donors
-    from evolve.merge.streaming import Options, build, check_target
+    from evolve.merge.folder import check_target
+    from evolve.merge.streaming import Options, build
     from evolve.ui.progress import progress
 
+    place = compute_device(device)
     check_target(out)
     torch.set_num_threads(1)  # parameters are read and written side by side instead
     # Looking for NaN would read every donor once more; what is merged is looked at in any case.
-    loaded = load_donors(spec, vocabulary=vocabulary, finite=False)
+    said = partial(click.echo, err=True)
+    loaded = load_donors(spec, vocabulary=vocabulary, finite=False, aligned_on=place, said=said)
     for note in loaded.notes:
-        click.echo(note, err=True)
+        said(note)
     plan = traced(source, recipe, loaded.sites, {name: donor.layers for name, donor in loaded.items()})
     options = Options(
         tokenizer=_tokenizer(tokenizer, loaded),
-        device=device,
+        device=str(place),
         dtype=None if dtype == "auto" else getattr(torch, dtype),
         threads=threads or len(os.sched_getaffinity(0)),
         memory_bytes=limit,

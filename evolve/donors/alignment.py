@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,18 @@ def aligned_checkpoint(
     sites: Sequence[Site],
     config: Any,
     device: torch.device,
+    begins: Callable[[], None],
 ) -> Checkpoint:
     """The donor with its hidden units permuted so that they match the reference's; numbers and dtypes stay.
 
-    Made at the first call, which computes on ``device``, and read from the cache afterwards. Raises DonorError for an
-    architecture whose symmetries are unknown or a cache that cannot be written.
+    Made at the first call, which computes on ``device`` and says so with ``begins``, and read from the cache
+    afterwards. Raises DonorError for an architecture whose symmetries are unknown or a cache that cannot be written.
     """
     # The rows of the vocabulary and a head of its own are the whole merge's, not the two donors' alone.
     shapes = {site.name: site.shape for site in sites}
 
     def make(folder: Path) -> None:
+        begins()
         found = match(reference, donor, sites, config, device)
         _write(folder, donor, sites, found)
         whole = copy.deepcopy(config)

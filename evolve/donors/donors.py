@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,8 @@ def load_donors(
     vocabulary: str = "reference",
     tokens: Mapping[str, str] | None = None,
     finite: bool = True,
+    aligned_on: str | torch.device | None = None,
+    said: Callable[[str], None] | None = None,
 ) -> Donors:
     """Loads every donor of ``spec`` and checks that they can be merged.
 
@@ -117,7 +119,8 @@ def load_donors(
     model, gives architecture and sites. Tensors are mapped from their files on a CPU and copied once to another device
     (converted to ``dtype`` if given); where they would not fit there they stay mapped. With the ``vocabulary``
     ``union`` the sites have rows for every donor's tokens; ``tokens`` then names the donor whose row a token takes.
-    ``finite`` looks for NaN and infinity, once per file. Raises DonorError.
+    ``finite`` looks for NaN and infinity, once per file. ``aligned_on`` is where alignments are computed, ``device``
+    unless it is given; ``said`` gets a line before each. Raises DonorError.
     """
     if not spec:
         raise DonorError("the problem names no donors; add a table [profiles.NAME.donors] to problem.toml")
@@ -128,7 +131,7 @@ def load_donors(
         loading.unite(tokens or {})
     else:
         loading.take_reference_vocabulary()
-    loading.align()
+    loading.align(torch.device(aligned_on or device), said or (lambda line: None))
     loading.move(dtype)
     donors = {name: Donor(name, **loading.facts(name)) for name in spec}
     return Donors(donors, donors[loading.reference], loading.sites, tuple(loading.notes), loading.union_folder)

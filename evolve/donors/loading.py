@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,8 @@ class Loading:
         self.union_folder = union.folder
         self.notes += union.notes
 
-    def align(self) -> None:
-        """Prepares the aligned donors, or reads them from the cache."""
+    def align(self, device: torch.device, said: Callable[[str], None]) -> None:
+        """Prepares the aligned donors on ``device``, or reads them from the cache; ``said`` hears of it."""
         for name, source in self._sources.items():
             if not isinstance(source, AlignedSource):
                 continue
@@ -119,7 +120,8 @@ class Loading:
                     self._digests[source.to],
                     self.sites,
                     self._configs[source.donor],
-                    self._device,
+                    device,
+                    partial(said, f"aligning donor {name!r} with {source.to!r} on {device}; it is kept in the cache"),
                 )
                 self._tensors[name] = checkpoint.open_tensors(site.name for site in self.sites)
             self._digests[name] = checkpoint_digest(checkpoint.path, checkpoint.weight_files)

@@ -15,7 +15,7 @@ from evolve.donor_statistics import StatisticsSpec
 from evolve.donors.donors import Donors
 from evolve.donors.sites import EMBEDDING
 from evolve.donors.tensor_file import leftovers, write_tensors
-from evolve.donors.texts import Tokens, encode, read_texts
+from evolve.donors.texts import Tokens, encode, in_turn, read_texts
 from evolve.errors import DonorError
 from evolve.plan.statistics import STATISTICS
 from evolve.resources import cache_folder
@@ -94,22 +94,36 @@ class StatisticStore:
 
 
 class DonorStatistics:
-    """The statistics of donors on a profile's texts; called with (donor, statistic, site), it gives the tensor."""
+    """The statistics of donors on a profile's texts; called with (donor, statistic, site), it gives the tensor.
+
+    ``texts`` are each donor's own, ``unlabelled`` those that AdaMerging learns from.
+    """
 
     def __init__(self, donors: Donors, tokenizer: Any, spec: StatisticsSpec) -> None:
         """Reads and encodes the texts. Raises ProblemError or DonorError."""
-        rows = next(site.shape[0] for site in donors.sites if site.name == EMBEDDING)
         self.donors = donors
         self.spec = spec
-        self.texts: list[Tokens] = encode(read_texts(Path(spec.texts), spec.items), tokenizer, spec.max_tokens, rows)
-        self.store = StatisticStore(cache_folder() / "statistics", _digests(donors, self.texts, spec))
+        self.folder = cache_folder() / "statistics"
+        own = {name: spec.own_file(name) for name in donors}
+        rows = next(site.shape[0] for site in donors.sites if site.name == EMBEDDING)
+        read = {
+            file: encode(read_texts(Path(file), spec.items), tokenizer, spec.max_tokens, rows)
+            for file in dict.fromkeys((*own.values(), *spec.unlabelled_files()))
+        }
+        self.texts: dict[str, list[Tokens]] = {name: read[file] for name, file in own.items()}
+        self.unlabelled: list[Tokens] = in_turn([read[file] for file in spec.unlabelled_files()])
+        self._stores = _stores(self)
 
     def __call__(self, donor: str, name: str, site_name: str) -> Tensor:
-        return self.store.read(self.donors[donor].digest, name, site_name)
+        return self.store(donor).read(self.donors[donor].digest, name, site_name)
+
+    def store(self, donor: str) -> StatisticStore:
+        """Where the statistics of a donor lie. Donors differ, as the digests cover the texts that each one read."""
+        return self._stores[donor]
 
     def names(self, donor: str) -> tuple[str, ...]:
         """The statistics that are there for a donor, by its name."""
-        return self.store.names(self.donors[donor].digest)
+        return self.store(donor).names(self.donors[donor].digest)
 
     def wanted(self, donor: str) -> tuple[str, ...]:
         """The statistics that can be made for a donor: the base of AdaMerging has no coefficient."""
@@ -117,17 +131,19 @@ class DonorStatistics:
         return tuple(name for name in sorted(STATISTICS) if not (base and name == "adamerging"))
 
 
-def _digests(donors: Donors, texts: list[Tokens], spec: StatisticsSpec) -> dict[str, str]:
-    """What each statistic depends on beside its donor. AdaMerging's coefficients depend on all donors at once."""
+def _stores(statistics: DonorStatistics) -> dict[str, StatisticStore]:
+    """By donor, with what each statistic depends on beside it. AdaMerging's coefficients depend on all donors."""
+    donors = statistics.donors
     shapes = [[site.name, list(site.shape)] for site in donors.sites]
-    data = _digest([VERSION, shapes, texts])
     others = sorted(donor.digest for name, donor in donors.items() if name != donors.reference.name)
-    settings = spec.to_dict()["adamerging"]
-    return {
-        "adamerging": _digest([data, settings, donors.reference.digest, others]),
-        "fisher": data,
-        "gram": data,
-    }
+    settings = statistics.spec.to_dict()["adamerging"]
+    unlabelled = _digest([VERSION, shapes, statistics.unlabelled])
+    learned = _digest([unlabelled, settings, donors.reference.digest, others])
+    stores = {}
+    for name, texts in statistics.texts.items():
+        own = _digest([VERSION, shapes, texts])
+        stores[name] = StatisticStore(statistics.folder, {"adamerging": learned, "fisher": own, "gram": own})
+    return stores
 
 
 def _digest(content: Any) -> str:

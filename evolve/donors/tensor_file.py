@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _ALIGNMENT = 8
-_BYTES = 4
 
 
 def write_tensors(
@@ -30,7 +30,7 @@ def write_tensors(
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with unfinished.open("wb") as file:
-            file.write(_header(shapes, metadata or {}))
+            file.write(safetensors_head(shapes, torch.float32, metadata or {})[0])
             expected = iter(shapes.items())
             for name, tensor in tensors:
                 if (name, tuple(tensor.shape)) != next(expected, None):
@@ -51,13 +51,21 @@ def leftovers(path: Path) -> list[Path]:
     return list(path.parent.glob(f".{path.name}.*"))
 
 
-def _header(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> bytes:
-    """The length of the table as eight bytes, then the table: dtype, shape and place of each tensor."""
+def safetensors_head(
+    shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, metadata: Mapping[str, str]
+) -> tuple[bytes, dict[str, tuple[int, int]]]:
+    """The start of a file: the length of the table as eight bytes, then the table: dtype, shape, place of each tensor.
+
+    Beside it first byte and end of every tensor, counted from the start of the file.
+    """
     table: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    places = {}
     end = 0
     for name, shape in shapes.items():
-        start, end = end, end + _BYTES * math.prod(shape)
-        table[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+        start, end = end, end + dtype.itemsize * math.prod(shape)
+        table[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+        places[name] = start, end
     text = json.dumps(table, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text
+    head = len(text).to_bytes(8, "little") + text
+    return head, {name: (start + len(head), end + len(head)) for name, (start, end) in places.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,8 @@ def encode(texts: Sequence[str], tokenizer: Any, max_tokens: int, vocabulary: in
             'tokenizer fits with tokenizer = "NAME" in the profile of problem.toml'
         )
     return encoded
+
+
+def in_turn(files: Sequence[Sequence[Tokens]]) -> list[Tokens]:
+    """The first text of each file, then the second of each, until all are used."""
+    return [text for row in zip_longest(*files) for text in row if text is not None]

@@ -11,6 +11,7 @@ import torch
 from transformers.utils import logging
 
 from evolve.donor_statistics import StatisticsSpec
+from evolve.donors.device import compute_device
 from evolve.donors.donors import load_donors
 from evolve.donors.statistics import DonorStatistics
 from evolve.errors import CandidateError, ProblemError, UsageError
@@ -38,7 +39,7 @@ class MergeService:
         self._settings = dict(setup.get("settings", {}))
         self._limits = PlanLimits.from_dict(setup.get("limits") or {})
         self._evaluator = Evaluator(Path(setup["evaluator"]))
-        device = _device(str(setup.get("device", "cpu")))
+        device = compute_device(str(setup.get("device", "cpu")), "--set evaluation.device=")
         donors = load_donors(
             setup["donors"], device, vocabulary=setup.get("vocabulary", "reference"), tokens=setup.get("tokens")
         )
@@ -128,15 +129,6 @@ class MergeService:
             torch.cuda.empty_cache()
             raise failure
         return plan
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r} was asked for, but torch sees no GPU; use --set evaluation.device=cpu")
-    return torch.device("cuda:0") if name == "cuda" else device
 
 
 def _dtype(name: str) -> torch.dtype | None:

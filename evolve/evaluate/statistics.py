@@ -1,4 +1,4 @@
-"""Computes the donor statistics that are missing; one process at a time makes each of them."""
+"""Computes the donor statistics that are missing; one process at a time makes each file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 
+from evolve.donors.device import compute_device
 from evolve.donors.donor_model import GROUP_BYTES, donor_model
 from evolve.donors.fisher import fisher
 from evolve.donors.gram import gram, same_inputs
 from evolve.donors.statistics import DonorStatistics
-from evolve.errors import PreparationError, UsageError
-from evolve.evaluate.environment import available_bytes, devices
+from evolve.errors import PreparationError
+from evolve.evaluate.environment import available_bytes
 from evolve.evaluate.preparation import Progress, locked
 from evolve.merge.adamerging import learned_coefficients
 from evolve.plan.statistics import available, shape_of
@@ -40,19 +41,24 @@ def prepare_statistics(
     ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. What is interrupted leaves no file that looks complete,
     what is there is kept. Raises UsageError, and PreparationError where disk or memory are too small.
     """
-    place = torch.device(devices(device)[0])
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r} was asked for, but torch sees no GPU; use --device cpu")
+    place = compute_device(device)
     threads = torch.get_num_threads()
     if statistics.donors.reference.parameters < _SMALL_PARAMETERS:
         torch.set_num_threads(1)
-    statistics.store.folder.mkdir(parents=True, exist_ok=True)
+    statistics.folder.mkdir(parents=True, exist_ok=True)
     try:
         for name in names:
-            if missing(statistics, name):
-                with locked(statistics.store.folder / statistics.store.key(name), progress):
-                    # another process may have made some meanwhile
-                    _make(statistics, name, missing(statistics, name), place, progress, written)
+            lacking = missing(statistics, name)
+            if name == "adamerging":
+                _learn(statistics, lacking, place, progress, written)
+                continue
+            for number, donor in enumerate(lacking):
+                shown = partial(_of_all, progress, name, number, len(lacking))
+                with locked(statistics.folder / statistics.store(donor).key(name), progress):
+                    # another process may have made it meanwhile
+                    if donor in missing(statistics, name):
+                        _check_room(statistics, name, lacking[number:], place)
+                        written(_make(statistics, name, donor, place, shown))
     finally:
         torch.set_num_threads(threads)
 
@@ -64,33 +70,37 @@ def missing(statistics: DonorStatistics, name: str) -> list[str]:
     ]
 
 
-def _make(
+def _learn(
     statistics: DonorStatistics,
-    name: str,
     lacking: Sequence[str],
     device: torch.device,
     progress: Progress,
     written: Callable[[Path], None],
 ) -> None:
+    """AdaMerging's coefficients of all donors at once, written for those that lack them."""
+    name, donors, settings = "adamerging", statistics.donors, statistics.spec.adamerging
     if not lacking:
         return
-    _check_room(statistics, name, lacking, device)
-    donors, store = statistics.donors, statistics.store
-    if name == "adamerging":
-        learned = learned_coefficients(
-            donors, statistics.texts, statistics.spec.adamerging, device, partial(progress, name)
-        )
-        for donor in lacking:
-            written(store.write(donors[donor].digest, name, learned[donor]))
-        return
+    with locked(statistics.folder / statistics.store(lacking[0]).key(name), progress):
+        still = missing(statistics, name)
+        if not still:
+            return
+        _check_room(statistics, name, still, device)
+        learned = learned_coefficients(donors, statistics.unlabelled, settings, device, partial(progress, name))
+        for donor in still:
+            written(statistics.store(donor).write(donors[donor].digest, name, learned[donor]))
+
+
+def _make(
+    statistics: DonorStatistics, name: str, donor: str, device: torch.device, progress: Callable[[int, int], None]
+) -> Path:
+    """Computes fisher or gram of a donor on its own texts."""
     same = same_inputs(_sites(statistics, name)) if name == "gram" else {}
     sites = [site for site in _sites(statistics, name) if site.name not in same]
-    compute = {"fisher": fisher, "gram": gram}[name]
-    for number, donor in enumerate(lacking):
-        model = donor_model(donors[donor], donors, device)
-        tensors = compute(model, statistics.texts, sites, partial(_of_all, progress, name, number, len(lacking)))
-        shapes = {site.name: shape_of(name, site) for site in sites}
-        written(store.write_stream(donors[donor].digest, name, shapes, tensors, same))
+    model = donor_model(statistics.donors[donor], statistics.donors, device)
+    tensors = {"fisher": fisher, "gram": gram}[name](model, statistics.texts[donor], sites, progress)
+    shapes = {site.name: shape_of(name, site) for site in sites}
+    return statistics.store(donor).write_stream(statistics.donors[donor].digest, name, shapes, tensors, same)
 
 
 def _of_all(progress: Progress, name: str, number: int, donors: int, done: int, total: int) -> None:
@@ -107,7 +117,7 @@ def _check_room(statistics: DonorStatistics, name: str, lacking: Sequence[str], 
     sites = _sites(statistics, name)
     same = same_inputs(sites) if name == "gram" else {}
     size = _BYTES * sum(prod(shape_of(name, site)) for site in sites if site.name not in same)
-    folder = statistics.store.folder
+    folder = statistics.folder
     free = shutil.disk_usage(folder).free
     if size * len(lacking) > free:
         raise PreparationError(

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from evolve.plan.operations import OPERATIONS
 from evolve.plan.plan import Node
 
 DIGEST_BYTES = 16
+
+# Operations with the same bits for swapped operands. maximum and its like are not: zeros of both signs are equal.
+_COMMUTATIVE = ("add", "mul", "eq", "ne")
 
 
 class Digests:
@@ -56,7 +58,7 @@ class Digests:
             body = b"total" + _number(totals[name])
         else:
             operands = [known[source] if source in known else self._known[source] for source in node.inputs]
-            if node.op in OPERATIONS and OPERATIONS[node.op].commutative:
+            if node.op in _COMMUTATIVE:
                 operands.sort()
             body = self._heads[index] + b"".join(operands)
         return blake2b(body, digest_size=DIGEST_BYTES).digest()

@@ -47,7 +47,7 @@ class Executor:
         """``totals`` are needed by a plan that has any; ``gathered`` computes them."""
         self.plan = plan
         self.device = torch.device(device)
-        self.workspace = workspace or Workspace()
+        self.workspace = Workspace() if workspace is None else workspace
         self.totals = dict(totals or {})
         self._statistics = statistics
         self.workspace.kept.next_candidate()

@@ -12,6 +12,7 @@ from evolve.plan.plan import Node
 from evolve.plan.specs import Spec
 
 _FLOAT_ONLY = ("add", "sub", "mul", "div", "neg", "abs", "square", "relu", "sign", "clamp", "clamp_min", "clamp_max")
+_CLAMPS = ("clamp", "clamp_min", "clamp_max")
 _BOOL_ONLY = ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not")
 
 
@@ -38,8 +39,14 @@ def compiled_name(structure: Structure, index: int) -> str | None:
         return None
     if node.op == "pow":
         return "square" if structure.specs[node.inputs[1]] == 2.0 and spec.dtype == "float32" else None
+    if node.op == "div" and not isinstance(structure.specs[node.inputs[0]], Spec):
+        return "number_div"
     if node.op == "cast":
         return "to_float" if spec.dtype == "float32" else "to_bool"
+    if node.op in _CLAMPS and any(isinstance(structure.specs[bound], Spec) for bound in node.inputs[1:]):
+        return None  # a NaN or a zero among the bounds counts otherwise than as a number
+    if node.op in ("where", "masked_fill") and spec.dtype == "bool":
+        return f"{node.op}_bool"
     return node.op if node.op in COMPILED else None
 
 
@@ -142,8 +149,8 @@ class _Fusion:
 
 
 def is_filled(node: Node) -> bool:
-    """Whether a node is a tensor of one number, as ``zeros_like`` makes."""
-    return node.op == "full"
+    """Whether a node is a float32 tensor of one number, as ``zeros_like`` makes."""
+    return node.op == "full" and dict(node.attributes)["dtype"] == "float32"
 
 
 def is_uniform(node: Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import Lock
 
 import numpy
 import torch
@@ -28,7 +29,7 @@ class OrderTable:
     """How many numbers of a tensor lie in each of 65,536 intervals; made in one pass, kept as a few hundred kilobytes.
 
     A query reads the table. Where its interval holds different numbers, one more pass counts each of these, and the
-    counts are kept as well.
+    counts are kept as well. May be shared between threads.
     """
 
     def __init__(self, stream: Stream, nonnegative: bool) -> None:
@@ -47,11 +48,13 @@ class OrderTable:
         self._mixed = occupied < 0
         self._ends = numpy.cumsum(occupied & 0x7FFFFFFF, dtype=numpy.int64).astype(numpy.uint32)
         self._counts: dict[int, tuple[numpy.ndarray, numpy.ndarray]] = {}
+        self._lock = Lock()
 
     @property
     def nbytes(self) -> int:
         """Memory of the table and of what queries have added to it."""
-        added = sum(orders.nbytes + ends.nbytes for orders, ends in self._counts.values())
+        with self._lock:
+            added = sum(orders.nbytes + ends.nbytes for orders, ends in self._counts.values())
         return self._bins.nbytes + self._mixed.nbytes + self._ends.nbytes + added
 
     def kth(self, k: int, stream: Stream) -> float | None:
@@ -75,14 +78,15 @@ class OrderTable:
 
     def _counted(self, place: int, first: int, span: int, stream: Stream) -> tuple[numpy.ndarray, numpy.ndarray]:
         """The orders from ``first`` on that occur, less ``first``, and how many numbers are up to each."""
-        if place not in self._counts:
-            counts = torch.zeros(span, dtype=torch.int32)
-            for block in stream():
-                order.tally(block, first, counts)
-            occupied = numpy.flatnonzero(counts.numpy())
-            ends = numpy.cumsum(counts.numpy()[occupied]) if len(occupied) else numpy.zeros(1, numpy.int64)
-            self._counts[place] = (occupied.astype(numpy.uint16), ends.astype(numpy.int32))
-        return self._counts[place]
+        with self._lock:
+            if place not in self._counts:
+                counts = torch.zeros(span, dtype=torch.int32)
+                for block in stream():
+                    order.tally(block, first, counts)
+                occupied = numpy.flatnonzero(counts.numpy())
+                ends = numpy.cumsum(counts.numpy()[occupied]) if len(occupied) else numpy.zeros(1, numpy.int64)
+                self._counts[place] = (occupied.astype(numpy.uint16), ends.astype(numpy.int32))
+            return self._counts[place]
 
 
 def _offset(largest: float) -> int:

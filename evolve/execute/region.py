@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +15,8 @@ from torch import Tensor
 from evolve.errors import RecipeError
 from evolve.execute.fusion import Fused, compiled_name, fuse, is_filled, is_uniform
 from evolve.execute.masks import unpacked
-from evolve.execute.native.loop import DTYPES, Loop
+from evolve.execute.native import machine
+from evolve.execute.native.loop import Loop, dtypes
 from evolve.execute.native.program import BITS, FULL, PER_COLUMN, SQUARES, SUM, Program
 from evolve.execute.structure import Structure, ranked, reads
 from evolve.plan.kernels import DTYPES as TORCH_DTYPES
@@ -25,6 +28,9 @@ from evolve.plan.specs import Spec
 TORCH_BLOCK = 2**15
 # A loop has one result only; fewer, larger calls save the time around them.
 LOOP_BLOCK = 2**17
+# torch computes what is left after its last full vectors of a tensor by other code, with other bits (exp2, sigmoid):
+# blocks end where vectors do, but for the last. Its largest step is two vectors of 16.
+VECTORS = 64
 # Counters of compiled noise have 32 bits.
 _MOST_ELEMENTS = 2**32
 _LEAVES = ("donor", "statistic", "noise")
@@ -41,15 +47,18 @@ class SiteInputs:
     results: Mapping[int, Any]
 
 
-class Single(NamedTuple):
-    """One node that torch computes on a block, and the nodes whose blocks are needed no more."""
+class Part(NamedTuple):
+    """One node computed on a block, by a loop or, where that is None, by torch; ``frees`` are the nodes whose blocks
+    are needed no more.
+    """
 
     node: int
-    frees: tuple[int, ...]
+    loop: Fused | None = None
+    frees: tuple[int, ...] = ()
 
 
 class Loops:
-    """The compiled loops of a process; equal programs share one.
+    """The compiled loops of a process; equal programs share one. May be shared between threads.
 
     A program is compiled once torch would have spent about as long on it as compiling takes, so that small models and
     programs seen once pay little, and large ones are compiled before their first element.
@@ -66,33 +75,37 @@ class Loops:
         self._patience = patience
         self._loops: OrderedDict[tuple[Program, str], Loop] = OrderedDict()
         self._work: OrderedDict[Program, float] = OrderedDict()
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._loops)
 
     def worthwhile(self, programs: Sequence[Program], elements: int) -> bool:
         """Whether these programs, which belong together, should run compiled for so many elements more."""
-        if elements >= _MOST_ELEMENTS:
+        if elements >= _MOST_ELEMENTS or not machine.is_available():
             return False
         work = 0.0
-        for program in programs:
-            done = self._work.get(program, 0.0) + elements * (len(program.steps) + len(program.loads))
-            self._work[program] = done
-            work += done
-        while len(self._work) > self.MOST_WATCHED:
-            self._work.popitem(last=False)
+        with self._lock:
+            for program in programs:
+                done = self._work.get(program, 0.0) + elements * (len(program.steps) + len(program.loads))
+                self._work[program] = done
+                work += done
+            while len(self._work) > self.MOST_WATCHED:
+                self._work.popitem(last=False)
         cost = sum(self.COMPILE_STEPS + len(program.steps) for program in programs) * self.WORK_PER_STEP
         return work >= self._patience * cost
 
     def get(self, program: Program, dtype: str) -> Loop:
         """The loop of a program that stores ``dtype``, compiled if need be."""
         key = (program, dtype)
-        loop = self._loops.get(key)
-        if loop is None:
-            loop = self._loops[key] = Loop(program._replace(dtype=dtype))
-            while len(self._loops) > self.MOST_LOOPS:
-                self._loops.popitem(last=False)
-        return loop
+        with self._lock:
+            loop = self._loops.get(key)
+            if loop is None:
+                loop = self._loops[key] = Loop(program._replace(dtype=dtype))
+                while len(self._loops) > self.MOST_LOOPS:
+                    self._loops.popitem(last=False)
+            self._loops.move_to_end(key)
+            return loop
 
 
 @dataclass
@@ -103,16 +116,16 @@ class Region:
     target: int
     stored: Mapping[int, str]
     loops: Loops
-    plain: tuple[Single, ...] = field(init=False)
-    fused: tuple[Single | Fused, ...] = field(init=False)
+    plain: tuple[Part, ...] = field(init=False)
+    fused: tuple[Part, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         order = _blocked_before(self.structure, self.target, self.stored)
-        self.plain = _with_frees(self.structure, [index for index in order if not self._is_leaf(index)], self.target)
+        self.plain = self._with_frees([Part(index) for index in order if not self._is_leaf(index)])
         singles = [index for index in order if not self._is_leaf(index) and not self._in_loop(index)]
         singles += [index for index in order if self._is_drawn(index)]
-        self.fused = tuple(self._fused_steps(sorted(singles)))
-        self._programs = [step.program for step in self.fused if isinstance(step, Fused)]
+        self.fused = self._with_frees(list(self._fused_parts(sorted(singles))))
+        self._programs = [part.loop.program for part in self.fused if part.loop is not None]
         self._compiled = False
         self._found: dict[tuple[int, str], Loop] = {}
 
@@ -128,17 +141,26 @@ class Region:
             return False
         return compiled_name(self.structure, index) is not None or is_filled(self.structure.nodes[index])
 
-    def _fused_steps(self, singles: Sequence[int]) -> Iterator[Single | Fused]:
+    def _fused_parts(self, singles: Sequence[int]) -> Iterator[Part]:
         """Loops for what torch's nodes need, then the torch node, and so on; at last the target."""
         made: set[int] = set()
         for index in singles:
             for source in reads(self.structure, index):
                 if source in self.structure.blocked and self._in_loop(source) and source not in made:
                     made.add(source)
-                    yield fuse(self.structure, source, self.stored)
-            yield Single(index, ())
+                    yield Part(source, fuse(self.structure, source, self.stored))
+            yield Part(index)
         if self.target not in singles and self.target not in made:
-            yield fuse(self.structure, self.target, self.stored)
+            yield Part(self.target, fuse(self.structure, self.target, self.stored))
+
+    def _with_frees(self, parts: Sequence[Part]) -> tuple[Part, ...]:
+        used = [set(part.loop.loads if part.loop else reads(self.structure, part.node)) for part in parts]
+        last = {index: place for place, indices in enumerate(used) for index in indices}
+        last[self.target] = len(parts)
+        return tuple(
+            part._replace(frees=tuple(index for index in used[place] if last[index] == place))
+            for place, part in enumerate(parts)
+        )
 
     @property
     def rows(self) -> int:
@@ -157,8 +179,7 @@ class Region:
 
     def single_loop(self) -> Fused | None:
         """The loop, where one loop from leaves to target is all there is."""
-        only = self.fused[0] if len(self.fused) == 1 else None
-        return only if isinstance(only, Fused) else None
+        return self.fused[0].loop if len(self.fused) == 1 else None
 
     def summable(self) -> Fused | None:
         """The loop, where it can add up its elements in one pass: one loop that reads element by element."""
@@ -167,21 +188,24 @@ class Region:
 
     def block_rows(self, compiled: bool, multiple: int = 1) -> int:
         """Rows of a block: about as many elements as suit the cache, a multiple of ``multiple`` rows."""
-        wanted = (LOOP_BLOCK if compiled and self.single_loop() else TORCH_BLOCK) // self.columns
+        looped = compiled and self.single_loop() is not None
+        if not looped:
+            multiple = math.lcm(multiple, VECTORS // math.gcd(VECTORS, self.columns))
+        wanted = (LOOP_BLOCK if looped else TORCH_BLOCK) // self.columns
         return max(1, wanted // multiple) * multiple
 
     def block(self, inputs: SiteInputs, first: int, last: int, compiled: bool) -> Tensor:
         """The target's rows ``first..last``, contiguous where a loop made them."""
         blocks: dict[int, Tensor] = {}
-        for step in self.fused if compiled else self.plain:
-            if isinstance(step, Fused):
-                shape = self._block_shape(step.target, first, last)
-                dtype = TORCH_DTYPES[step.program.dtype]
-                blocks[step.target] = torch.empty(shape, dtype=dtype)
-                self.run_loop(step, inputs, blocks, first, last, blocks[step.target])
-                continue
-            blocks[step.node] = self._single(step.node, inputs, blocks, first, last)
-            for index in step.frees:
+        for part in self.fused if compiled else self.plain:
+            if part.loop is None:
+                blocks[part.node] = self._single(part.node, inputs, blocks, first, last)
+            else:
+                dtype = TORCH_DTYPES[part.loop.program.dtype]
+                made = torch.empty(self._block_shape(part.node, first, last), dtype=dtype)
+                self.run_loop(part.loop, inputs, blocks, first, last, made)
+                blocks[part.node] = made
+            for index in part.frees:
                 blocks.pop(index, None)
         if self.target in blocks:
             return blocks[self.target]
@@ -195,7 +219,7 @@ class Region:
         self, step: Fused, inputs: SiteInputs, blocks: Mapping[int, Tensor], first: int, last: int, output: Tensor
     ) -> bool:
         """Runs a loop over rows ``first..last`` into ``output``; returns whether all of it is finite."""
-        dtype = DTYPES[output.dtype]
+        dtype = dtypes()[output.dtype]
         loop = self._found.get((step.target, dtype))
         if loop is None:
             loop = self._found[step.target, dtype] = self.loops.get(step.program, dtype)
@@ -326,14 +350,3 @@ def _blocked_before(structure: Structure, target: int, stored: Collection[int]) 
         pending += operands - found
         found |= operands
     return sorted(found)
-
-
-def _with_frees(structure: Structure, order: Sequence[int], target: int) -> tuple[Single, ...]:
-    last: dict[int, int] = {}
-    for index in order:
-        last.update(dict.fromkeys(reads(structure, index), index))
-    last[target] = len(structure.nodes)
-    return tuple(
-        Single(index, tuple(source for source in set(reads(structure, index)) if last[source] == index))
-        for index in order
-    )

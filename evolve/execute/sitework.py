@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from evolve.execute.masks import packed
-from evolve.execute.native.loop import DTYPES
+from evolve.execute.native import machine
+from evolve.execute.native.loop import dtypes
 from evolve.execute.native.program import BITS
 from evolve.execute.order import OrderTable
 from evolve.execute.region import Region, SiteInputs, call
@@ -23,11 +24,19 @@ from evolve.plan.specs import Spec
 
 # Below this many elements selecting a k-th smallest number costs less than a table of all of them.
 _SMALL = 2**16
+# Tables count in 31 bits.
+_MOST_COUNTED = 2**31
 # A block whose rows must fill whole parts of a total may not grow beyond this many elements.
 _MOST_BLOCK = 2**20
 # Results above this are computed again, but for masks: keeping them would cost more memory than time.
 _MAX_RESULT_BYTES = 2**16
+# Operations whose zeros are all positive, too.
 _NEVER_NEGATIVE = ("abs", "square")
+# What a mask or a table of a node is kept under, apart from the node's result itself.
+_MASK, _TABLE = b"mask", b"table"
+_LARGEST_FLOAT32 = 3.4028234663852886e38
+# Integers up to here are exact as Python's floats.
+_EXACT_INTEGERS = 2**53
 _REDUCTIONS = ("sum", "mean", "vector_norm", "amax", "amin", "kthvalue", "median", "quantile")
 _TOTALS = ("sum", "mean", "vector_norm")
 
@@ -58,17 +67,18 @@ class SiteWork:
         self._totals = totals
         self._leaf = leaf
         self._device = device
+        self._compilable = all(map(_is_plain, values))
         self._known: dict[int, bytes] = {}
         self._stored: dict[int, Tensor] = {}
         self._results: dict[int, Any] = {}
-        self._several: dict[Any, Any] = {}
+        self._several: dict[Hashable, Any] = {}
         self._inputs = SiteInputs(name, self._stored, self._results)
 
     def result(self) -> Tensor:
         """The output as a float32 tensor of the site's shape; it may share memory with a donor."""
         self._compute_wholes()
         output: Tensor = self._whole(self._structure.output)
-        return output
+        return output.clone() if self._is_memorable(self._structure.output) else output
 
     def write(self, out: Tensor) -> bool | Tensor:
         """Rounds the output once into ``out`` (contiguous, the site's shape); returns whether all of it is finite."""
@@ -78,9 +88,9 @@ class SiteWork:
             out.copy_(self._results[structure.output])
             return all_finite(out)
         region, view = self._region(structure.output), out.view(structure.shape)
-        compiled = region.compiled()
+        compiled = self._compiled(region)
         loop = region.single_loop() if compiled else None
-        if loop is not None and out.dtype in DTYPES:
+        if loop is not None and out.dtype in dtypes():
             return region.run_loop(loop, self._inputs, {}, 0, region.rows, view)
         finite = True
         for first, last, block in self._blocks(region, compiled):
@@ -111,6 +121,7 @@ class SiteWork:
                 order.append(index)
                 source = self._reduces(index)
                 needed.update(node.inputs if source is None else (source, *node.inputs[1:]))
+        last = {self._several_key(index): index for index in reversed(order)}
         for index in reversed(order):
             if index in structure.masks:
                 self._stored[index] = self._mask(index)
@@ -119,10 +130,13 @@ class SiteWork:
             for source in structure.nodes[index].inputs:
                 if structure.last_use[source] <= index:
                     self._results.pop(source, None)
+            several = self._several_key(index)
+            if last[several] == index:
+                self._several.pop(several, None)
 
     def _stored_leaf(self, index: int) -> Tensor:
         tensor = self._leaf(self._structure.nodes[index].op, self._structure.attributes[index])
-        if tensor.dtype not in DTYPES:
+        if tensor.dtype not in dtypes():
             tensor = tensor.float()
         return tensor.contiguous().view(self._structure.shape)
 
@@ -130,11 +144,11 @@ class SiteWork:
         """A mask as bits, kept if there is room."""
         region = self._region(index)
         mask = torch.empty(-(-region.rows * region.columns // 8), dtype=torch.uint8)
-        for first, _, block in self._blocks(region, region.compiled(), multiple=8):
+        for first, _, block in self._blocks(region, self._compiled(region), multiple=8):
             bits = packed(block)
             start = first * region.columns // 8
             mask[start : start + len(bits)] = bits
-        self._workspace.kept.put(self._name, self._digest(index), mask, mask.nbytes)
+        self._workspace.kept.put(self._name, _MASK + self._digest(index), mask, mask.nbytes)
         return mask
 
     def _is_memorable(self, index: int) -> bool:
@@ -153,7 +167,8 @@ class SiteWork:
         mask = index in self._structure.masks
         if not mask and not self._is_memorable(index):
             return False
-        found = self._workspace.kept.get(self._name, self._digest(index))
+        digest = self._digest(index)
+        found = self._workspace.kept.get(self._name, _MASK + digest if mask else digest)
         if found is not None:
             (self._stored if mask else self._results)[index] = found
         return found is not None
@@ -183,23 +198,32 @@ class SiteWork:
     def _called(self, index: int) -> Any:
         """Through torch, on whole tensors; the outputs of an operation that has several are computed together."""
         node, attributes = self._structure.nodes[index], self._structure.attributes[index]
-        if "output" not in attributes or not OPERATIONS[node.op].outputs:
-            return call(node.op, [self._whole(one) for one in node.inputs], attributes, self._device, self._name)
-        key = (node.op, node.inputs, tuple((name, value) for name, value in node.attributes if name != "output"))
-        if key not in self._several:
-            operands = [self._whole(source) for source in node.inputs]
-            self._several[key] = call(node.op, operands, attributes, self._device, self._name)
-        return self._several[key][attributes["output"]]
+        key = self._several_key(index)
+        if key is not None and key in self._several:
+            return self._several[key][attributes["output"]]
+        operands = [self._whole(source) for source in node.inputs]
+        computed = call(node.op, operands, attributes, self._device, self._name)
+        if key is None:
+            return computed
+        self._several[key] = computed
+        return computed[attributes["output"]]
+
+    def _several_key(self, index: int) -> Hashable:
+        """The same for all outputs of an operation that has several, else None."""
+        node = self._structure.nodes[index]
+        if node.op not in OPERATIONS or not OPERATIONS[node.op].outputs:
+            return None
+        return (node.op, node.inputs, tuple((name, value) for name, value in node.attributes if name != "output"))
 
     def _whole(self, index: int) -> Any:
         """A node's number or whole tensor; a blocked node is filled block by block."""
         if index not in self._results and index not in self._structure.blocked:
-            self._results[index] = self._called(index)  # an alias that a reduction looked through
+            self._compute_aliases(index)
         if index not in self._results:
             region = self._region(index)
             spec = self._structure.spec(index)
             whole = torch.empty(spec.shape, dtype=kernels.DTYPES[spec.dtype])
-            compiled = region.compiled()
+            compiled = self._compiled(region)
             loop = region.single_loop() if compiled else None
             if loop is not None:
                 region.run_loop(loop, self._inputs, {}, 0, region.rows, whole)
@@ -209,10 +233,22 @@ class SiteWork:
             self._results[index] = whole.view(self._shape) if spec.shape == self._structure.shape else whole
         return self._results[index]
 
+    def _compute_aliases(self, index: int) -> None:
+        """What a reduction looked through, one after the other from the blocked node on."""
+        chain = [index]
+        while (source := self._structure.nodes[chain[-1]].inputs[0]) not in self._structure.blocked:
+            chain.append(source)
+        for alias in reversed(chain):
+            self._results[alias] = self._called(alias)
+
     def _region(self, target: int) -> Region:
         masks = self._structure.masks
-        stored = {index: BITS if index in masks else DTYPES[one.dtype] for index, one in self._stored.items()}
+        stored = {index: BITS if index in masks else dtypes()[one.dtype] for index, one in self._stored.items()}
         return self._prepared.region(target, stored, self._workspace.loops)
+
+    def _compiled(self, region: Region) -> bool:
+        """Whether to run a region compiled; numbers that are no float32 are left to torch, which refuses some."""
+        return self._compilable and region.compiled()
 
     def _blocks(self, region: Region, compiled: bool, multiple: int = 1) -> Iterator[tuple[int, int, Tensor]]:
         rows = region.block_rows(compiled, multiple)
@@ -238,14 +274,15 @@ class SiteWork:
             return self._total(index, source)
         if node.op in ("amax", "amin") and self._takes_everything(index):
             extreme = torch.amax if node.op == "amax" else torch.amin
-            return extreme(torch.stack([extreme(block) for block in self._stream(source)])).reshape(spec.shape)
+            found = extreme(torch.stack([extreme(block) for block in self._stream(source)])).reshape(spec.shape)
+            return found if self._nonnegative(source) or found != 0 else None  # zeros of both signs: see _kth
         return self._order_statistic(index, source)
 
     def _total(self, index: int, source: int) -> Tensor | None:
         node, attributes = self._structure.nodes[index], self._structure.attributes[index]
         if not self._takes_everything(index) or attributes["keepdim"] or not self._structure.dimensions[node.inputs[0]]:
             return None
-        if node.op == "vector_norm" and self._structure.specs[node.inputs[1]] != 2.0:
+        if node.op == "vector_norm" and self._results[node.inputs[1]] != 2.0:
             return None
         sums = self._block_sums(source, squares=node.op == "vector_norm")
         if sums is None:
@@ -260,7 +297,7 @@ class SiteWork:
         structure, region = self._structure, self._region(source)
         if structure.spec(source).shape != structure.shape:
             return None
-        loop = region.summable() if region.compiled() else None
+        loop = region.summable() if self._compiled(region) else None
         if loop is not None:
             return list(region.total(loop, self._inputs, squares))
         multiple = kernels.TOTAL_BLOCK // math.gcd(kernels.TOTAL_BLOCK, region.columns)
@@ -277,7 +314,7 @@ class SiteWork:
     def _stream(self, source: int, multiple: int = 1) -> Iterator[Tensor]:
         """The elements of a blocked float32 node in order, block by block, each valid until the next is asked for."""
         region = self._region(source)
-        compiled = region.compiled()
+        compiled = self._compiled(region)
         loop = region.single_loop() if compiled else None
         if loop is None:
             yield from (block.reshape(-1) for _, _, block in self._blocks(region, compiled, multiple))
@@ -295,9 +332,11 @@ class SiteWork:
         size = self._structure.spec(source).size
         along = node.op != "median" and attributes.get("dim") is not None
         one_dimension = self._structure.dimensions[node.inputs[0]] == 1
-        if size <= _SMALL or (along and not one_dimension) or attributes.get("output", 0) != 0:
+        if not _SMALL < size < _MOST_COUNTED or (along and not one_dimension) or attributes.get("output", 0) != 0:
             return None
-        number: Any = self._structure.specs[node.inputs[1]] if len(node.inputs) > 1 else None
+        if not machine.is_available():
+            return None
+        number: Any = self._results[node.inputs[1]] if len(node.inputs) > 1 else None
         shape = self._structure.spec(index).shape
         try:
             if node.op == "kthvalue":
@@ -311,11 +350,12 @@ class SiteWork:
             return None
         return None
 
+    def _nonnegative(self, index: int) -> bool:
+        return self._structure.nodes[index].op in _NEVER_NEGATIVE
+
     def _kth(self, source: int, k: int) -> Tensor:
-        node = self._structure.nodes[source]
-        nonnegative = node.op in _NEVER_NEGATIVE
-        digest = self._digest(source)
-        # A table and a small result of one node never meet: what is small has no table.
+        nonnegative = self._nonnegative(source)
+        digest = _TABLE + self._digest(source)
         table = self._workspace.kept.get(self._name, digest)
         if table is None:
             table = OrderTable(lambda: self._stream(source), nonnegative)
@@ -325,6 +365,11 @@ class SiteWork:
         if value is None or (value == 0 and not nonnegative):
             raise _NoTableError
         return torch.tensor(value, dtype=torch.float32)
+
+
+def _is_plain(value: bool | int | float) -> bool:
+    """Whether a number is a float32 once rounded, in one step."""
+    return abs(value) <= (_LARGEST_FLOAT32 if isinstance(value, float) else _EXACT_INTEGERS)
 
 
 class _NoTableError(Exception):

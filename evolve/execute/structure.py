@@ -26,6 +26,16 @@ _ALONG = ("sort", "topk", "softmax", "log_softmax", "cumsum", "cumprod", "cummax
 _OVER = ("sum", "nansum", "mean", "nanmean", "var", "std", "amax", "amin", "all", "any", "count_nonzero", "vector_norm",
          "vector_norm_max", "vector_norm_min", "logsumexp", "squeeze")  # fmt: skip
 
+# A blocked node is computed again for each result that needs it, and a chain in which every link needs a number made of
+# the one before would take the square of its length. Methods stay below 1.5 computations a node; above these bounds
+# everything is computed once, on whole tensors.
+_MOST_REPEATS = 8
+_FEW_COMPUTATIONS = 512
+# Results that lie in memory in another order than row by row, or may; and those that never do.
+_VIEWS = ("permute", "expand", "slice", "select", "diagonal", "unfold", "einsum", "svd", "qr", "eigh", "inv", "pinv",
+          "solve", "cholesky", "matrix_exp")  # fmt: skip
+_FRESH = ("contiguous", "outer", "cat", "stack", "repeat", "gather", "index_select", "diagonal_matrix", "full", "eye")
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -86,24 +96,47 @@ def structure_of(template: Template, site: SitePlan, blocks: bool) -> Structure:
     last = _last_uses(template, blocked)
     masks = _masks(template, specs, shape, blocked)
     nodes, output = template.nodes, template.output
-    return Structure(nodes, output, shape, is_flat, specs, dimensions, attributes, blocked, masks, last)
+    made = Structure(nodes, output, shape, is_flat, specs, dimensions, attributes, blocked, masks, last)
+    if _computations(made, needed) > _MOST_REPEATS * len(nodes) + _FEW_COMPUTATIONS:
+        return structure_of(template, site, blocks=False)
+    return made
+
+
+def _computations(structure: Structure, needed: frozenset[int]) -> int:
+    """How many nodes all blocked results that are asked for compute, each from its leaves, together."""
+    found = 0
+    below: dict[int, int] = {}  # for each blocked node a set of bits: what it is made of
+    for index in sorted(structure.blocked):
+        below[index] = 1 << index
+        for source in reads(structure, index):
+            if source in structure.blocked and source not in structure.masks:
+                below[index] |= below[source]
+    wanted = set(structure.masks) | {structure.output}
+    for index in needed - structure.blocked:
+        wanted.update(structure.nodes[index].inputs)
+    for index in wanted & structure.blocked:
+        found += below[index].bit_count()
+    return found
 
 
 def structure_key(template: Template, site: SitePlan) -> tuple[Any, ...]:
-    """What the structure of a site depends on besides its template: the shape and the numbers that shape results."""
-    frozen = [value for value in site.values if type(value) is not float]
-    powers = [site.values[slot] for slot in _exponents(template)]
-    return (site.shape, tuple(frozen), tuple(map(type, site.values)), tuple(powers))
+    """What the structure of a site depends on besides its template: the shape and the numbers that shape results.
+
+    Sites of one key differ in other numbers, so whoever computes with a number takes the site's own, not ``specs``.
+    """
+    values = site.values
+    frozen = tuple(value for value in values if type(value) is not float)
+    bounds = tuple(values[slot] for slot in _slots(template, "arange"))
+    # Squares are compiled otherwise than other powers.
+    squares = tuple(values[slot] == 2.0 for slot in _slots(template, "pow"))
+    return (site.shape, frozen, tuple(map(type, values)), bounds, squares)
 
 
-def _exponents(template: Template) -> list[int]:
-    """The slots of numbers that are exponents: squares are compiled otherwise than other powers."""
-    found = []
-    for node in template.nodes:
-        if node.op == "pow" and template.nodes[node.inputs[1]].op == "value":
-            slot: Any = template.nodes[node.inputs[1]].attributes[0][1]
-            found.append(slot)
-    return found
+def _slots(template: Template, op: str) -> list[int]:
+    """The slots of the numbers that an operation takes, in order."""
+    sources = [template.nodes[source] for node in template.nodes if node.op == op for source in node.inputs]
+    slots: list[Any] = [source.attributes[0][1] for source in sources if source.op == "value"]
+    return slots
 
 
 def _specs(nodes: Sequence[Node], attributes: Sequence[Mapping[str, Any]], site: SitePlan) -> tuple[Operand, ...]:
@@ -143,9 +176,14 @@ def _blocked(
     if math.prod(shape) < 2 or shape[0] < 2 or (not flat and len(shape) != 2):
         return frozenset()
     blocked: set[int] = set()
+    strided = _strided(nodes, specs)
     for index, node in enumerate(nodes):
         spec = specs[index]
-        if not isinstance(spec, Spec) or (spec.shape != shape if flat else spec.shape[:1] != shape[:1]):
+        if (
+            strided.intersection(node.inputs)
+            or not isinstance(spec, Spec)
+            or (spec.shape != shape if flat else spec.shape[:1] != shape[:1])
+        ):
             continue
         if node.op in LEAVES or node.op == "full":
             by_rows = node.op in ("donor", "full") or (node.op in ("noise", "statistic") and spec.shape == shape)
@@ -154,6 +192,22 @@ def _blocked(
         if by_rows:
             blocked.add(index)
     return frozenset(blocked)
+
+
+def _strided(nodes: Sequence[Node], specs: Sequence[Operand]) -> set[int]:
+    """The nodes whose elements torch may hold in another order than row by row: sums over some dimensions of what is
+    computed from them round as that order has it, and blocks would change it.
+    """
+    strided: set[int] = set()
+    for index, node in enumerate(nodes):
+        spec = specs[index]
+        if not isinstance(spec, Spec) or sum(size > 1 for size in spec.shape) < 2:
+            continue
+        if node.op in _FRESH or (node.op == "matmul" and len(spec.shape) == 2):
+            continue
+        if node.op in _VIEWS or strided.intersection(node.inputs):
+            strided.add(index)
+    return strided
 
 
 def _row_by_row(

@@ -16,6 +16,8 @@ from evolve.execute.structure import Structure, structure_key, structure_of
 from evolve.plan.plan import SitePlan, Template
 
 _MOST_STRUCTURES = 2048
+# A node takes about a kilobyte with all that is worked out about it.
+_MOST_NODES = 2**17
 
 
 @dataclass
@@ -44,9 +46,10 @@ class Workspace:
     """
 
     def __init__(self, kept_bytes: int = 2**28, loops: Loops | None = None) -> None:
-        self.loops = loops or Loops()
+        self.loops = Loops() if loops is None else loops
         self.kept = Keep(kept_bytes)
         self._structures: OrderedDict[Any, Prepared] = OrderedDict()
+        self._nodes = 0
         self._numbers = count()
         self._lock = Lock()
 
@@ -60,8 +63,10 @@ class Workspace:
             if found is None:
                 structure = structure_of(template, site, blocks)
                 found = self._structures[key] = Prepared(next(self._numbers), structure, Digests(structure.nodes))
-                while len(self._structures) > _MOST_STRUCTURES:
-                    self._structures.popitem(last=False)
+                self._nodes += len(template.nodes)
+                while len(self._structures) > _MOST_STRUCTURES or self._nodes > _MOST_NODES > len(template.nodes):
+                    _, oldest = self._structures.popitem(last=False)
+                    self._nodes -= len(oldest.structure.nodes)
             else:
                 self._structures.move_to_end(key)
         return found

@@ -45,14 +45,21 @@ class Stock:
         )
 
 
-async def stock_of(problem: Problem, observer: Observer) -> Stock:
-    """Loads the donors on the CPU, after the problem's prepare hook. Raises ProblemError or DonorError."""
+async def stock_of(problem: Problem, observer: Observer, device: str) -> Stock:
+    """Loads the donors on the CPU, after the problem's prepare hook; those to be aligned are aligned on ``device``.
+
+    Raises ProblemError, DonorError, or UsageError for a device that is not there.
+    """
     if problem.kind != "merge":
         raise ProblemError(f"{problem.name} evolves programs and has no donors; name a problem of kind 'merge'")
     made = await prepared(problem, observer)
+    from evolve.donors.device import compute_device
     from evolve.donors.donors import load_donors
 
-    return Stock(problem, load_donors(problem.donors(made), **problem.vocabulary), problem.statistics(made))
+    donors = load_donors(
+        problem.donors(made), **problem.vocabulary, aligned_on=compute_device(device), said=observer.message
+    )
+    return Stock(problem, donors, problem.statistics(made))
 
 
 def listing(stock: Stock, observer: Observer) -> list[dict[str, Any]]:
@@ -86,5 +93,7 @@ def prepare(stock: Stock, names: Sequence[str], device: str, observer: Observer)
     from evolve.evaluate.statistics import prepare_statistics
 
     statistics = stock.statistics()
-    observer.message(f"statistics of {len(statistics.texts)} texts, in {statistics.store.folder}")
+    counts = {**statistics.texts, "unlabelled": statistics.unlabelled}
+    told = ", ".join(f"{name} {len(texts)}" for name, texts in counts.items())
+    observer.message(f"statistics in {statistics.folder}; texts: {told}")
     prepare_statistics(statistics, names, device, observer.preparation, lambda path: observer.message(f"wrote {path}"))

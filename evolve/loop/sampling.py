@@ -44,6 +44,9 @@ class Sampler:
         self._blocks = tuple(dict.fromkeys(site.block for site in parts.sites))
         self._layers = 1 + max((site.layer for site in parts.sites if site.layer is not None), default=-1)
 
+        infos = parts.donor_infos.items()
+        self._statistics = {name: tuple(info["statistics"]) for name, info in infos if info["statistics"]}
+
     def ticket(self, number: int, failed: deque[int]) -> Ticket:
         """A new proposal, already a row of the database; may take a failed program from ``failed`` to repair it."""
         parts = self._parts
@@ -60,6 +63,7 @@ class Sampler:
             roles=self._roles,
             blocks=self._blocks,
             layers=self._layers,
+            statistics=self._statistics,
             patch="fix" if repair else None,
             **material,
         )

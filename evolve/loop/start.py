@@ -18,6 +18,7 @@ from evolve.loop.parts import Parts
 from evolve.problem import Problem
 from evolve.resources import cache_folder
 from evolve.site import Site
+from evolve.sources import AlignedSource, parse_sources
 
 if TYPE_CHECKING:
     from evolve.evaluate.pool import WorkerPool
@@ -103,7 +104,10 @@ async def assembled(intent: Intent, observer: Observer) -> AsyncIterator[Parts]:
     began = intent.resumed
     try:
         problem = intent.problem if intent.resumed else folders.snapshot(intent.problem, intent.folder)
-        observer.message("starting workers")
+        aligns = any(isinstance(source, AlignedSource) for source in parse_sources(problem.profile.donors).values())
+        observer.message(
+            "starting workers" + ("; what they align takes long once, then it is cached" if aligns else "")
+        )
         async with _machines(intent, problem, made) as (pool, sandbox):
             parts = _parts(intent, problem, observer, database, pool, sandbox, ensemble)
             for note in (*machine_notes(pool, sandbox), *pool.info.get("notes", [])):

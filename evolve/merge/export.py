@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evolve.donors.vocabulary import TOKENIZER_FILES
-from evolve.errors import RunError, UsageError
+from evolve.errors import RunError
+from evolve.merge.folder import check_target, unfinished_folder
 from evolve.merge.model import LiveModel
 
 # Hosts and loaders expect files of at most a few gigabytes.
@@ -28,17 +27,10 @@ def export(live: LiveModel, folder: Path, card: str) -> None:
     model.
     """
     folder = folder.absolute()
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise UsageError(f"{folder} exists and is not an empty folder; choose another name or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-unfinished-", dir=folder.parent))
-    try:
+    check_target(folder)
+    with unfinished_folder(folder) as unfinished:
         _write(live, unfinished, card)
         _verify(live, unfinished)
-        unfinished.chmod(0o777 & ~_umask())
-        os.replace(unfinished, folder)  # noqa: PTH105
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write(live: LiveModel, folder: Path, card: str) -> None:
@@ -67,10 +59,3 @@ def _same_bits(one: Tensor, other: Tensor) -> bool:
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
-
-
-def _umask() -> int:
-    """The process's umask; the system offers no way to read it without setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

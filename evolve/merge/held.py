@@ -18,7 +18,8 @@ class Held:
     """The keys of the parameters of one model.
 
     A parameter that anybody else has written to in place, or whose memory was replaced, holds nothing known any more:
-    torch counts such writes.
+    torch counts such writes, but for those through ``parameter.data`` or a numpy view, which nobody may do to a live
+    model.
     """
 
     def __init__(self) -> None:
@@ -29,9 +30,9 @@ class Held:
         return self._entries.get(name) == _Entry(key, parameter.data_ptr(), parameter._version)
 
     def note(self, name: str, key: Hashable, parameter: Tensor) -> None:
-        """Remembers what has just been written."""
+        """Remembers what has just been written and is finite."""
         self._entries[name] = _Entry(key, parameter.data_ptr(), parameter._version)
 
     def forget(self, name: str) -> None:
-        """Before a parameter is written, and where what was written is not finite."""
+        """Before a parameter is written."""
         self._entries.pop(name, None)

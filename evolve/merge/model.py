@@ -98,6 +98,7 @@ class LiveModel:
         parameters = dict(self.model.named_parameters())
         held = self._held.setdefault(self.model, Held())
         finite: dict[str, bool | Tensor] = {}
+        written: dict[str, Hashable] = {}
         with torch.no_grad():
             for site in self.sites:
                 targets = _targets(site, stack)
@@ -110,11 +111,10 @@ class LiveModel:
                 for target, _ in stale:
                     held.forget(target.name)
                 self._write(executor, site, [target for target, _ in stale], parameters, finite)
-                for target, key in stale:
-                    held.note(target.name, key, parameters[target.name])
+                written.update((target.name, key) for target, key in stale)
         broken = [name for name, fine in finite.items() if not bool(fine)]
-        for name in broken:
-            held.forget(name)
+        for name in written.keys() - broken:
+            held.note(name, written[name], parameters[name])
         if broken:
             raise CandidateError(
                 f"the merged {broken[0]} has NaN or infinite numbers; avoid division by zero and keep weights moderate",

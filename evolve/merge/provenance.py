@@ -131,7 +131,7 @@ class _Solution(NamedTuple):
 def _solve(products: Matrix) -> _Solution:
     """The measures from the inner products of delta and the tau; NaN for what does not exist."""
     nothing = np.full(len(products) - 1, np.nan)
-    if not np.isfinite(products).all():  # a large donor is not searched for NaN when it is loaded
+    if not np.isfinite(products).all():  # differences of huge numbers overflow float32
         return _Solution(np.nan, np.nan, nothing, nothing, nothing)
     norm = float(np.sqrt(products[0, 0]))
     if norm == 0:

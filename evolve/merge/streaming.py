@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import copy
-import fcntl
 import math
-import os
 import shutil
-import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +17,16 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from evolve.donors.checkpoint import INDEX, SINGLE, Checkpoint, Location, one_line, open_checkpoint
+from evolve.donors.adapters import AdaptedTensors
+from evolve.donors.checkpoint import Checkpoint, Location, one_line, open_checkpoint
+from evolve.donors.digest import is_finite
 from evolve.donors.donors import Donors, expected_shapes
 from evolve.donors.sites import EMBEDDING, HEAD, architecture, layer_name
 from evolve.donors.vocabulary import TOKENIZER_FILES
 from evolve.errors import CandidateError, DonorError, RunError, UsageError
 from evolve.execute.executor import Executor
 from evolve.execute.workspace import Workspace
+from evolve.merge.folder import check_target, existing_parent, unfinished_folder
 from evolve.merge.model import GENERATION_CONFIG
 from evolve.merge.stack import cumulative_scales, fold
 from evolve.merge.writer import ShardedWriter, TensorFile
@@ -69,7 +68,8 @@ def build(
 
     ``progress`` gets the bytes done and all bytes. Everything is written next to ``folder``, read back and compared
     with what was computed; ``folder`` appears whole or not at all. Raises UsageError when it exists and is not empty
-    or the disk is too small, CandidateError where a merged number is not finite, RunError when the check fails.
+    or the disk is too small, CandidateError where a merged number is not finite (DonorError where a donor's is not),
+    RunError when the check fails.
     """
     folder = folder.absolute()
     check_target(folder)
@@ -78,7 +78,7 @@ def build(
     shapes = expected_shapes(config)
     _check_space(folder, shapes, dtype)
     try:
-        with _unfinished(folder) as unfinished:
+        with unfinished_folder(folder) as unfinished:
             with ShardedWriter(unfinished, shapes, dtype, options.shard_bytes) as writer:
                 _fill(writer, plan, donors, options, progress)
                 writer.verify()
@@ -86,15 +86,8 @@ def build(
             _copy_files(options.tokenizer, donors.reference.path, unfinished)
             (unfinished / "README.md").write_text(card, encoding="utf-8")
             _check_loads(unfinished, writer.names)
-            os.replace(unfinished, folder)  # noqa: PTH105
     except OSError as error:
         raise RunError(f"{folder} could not be written: {one_line(error)}; nothing of it was kept") from error
-
-
-def check_target(folder: Path) -> None:
-    """Raises UsageError unless ``folder`` is free."""
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise UsageError(f"{folder} exists and is not an empty folder; choose another name or remove it")
 
 
 def _fill(
@@ -118,7 +111,7 @@ def _fill(
             value = merged if target.source == MERGED else tensors[target.source].to(options.device, torch.float32)
             assert value is not None
             rounded = fold(value, site.role, target.scale, family).to("cpu", writer.dtype)
-            _check_finite(target.name, rounded)
+            _check_finite(target.name, rounded, site.name, tensors)
             written += writer.write(target.name, rounded)
         return written
 
@@ -175,7 +168,7 @@ def _targets(site: Site, stack: Sequence[StackEntry] | None, scales: Sequence[fl
 class _Reader:
     """Reads donors' tensors into memory that can be given back, not by mapping files; thread-safe.
 
-    Donors that are no plain checkpoints (adapters), and embeddings of a united vocabulary, are taken as loaded.
+    Adapters, and embeddings of a united vocabulary, are taken as loaded.
     """
 
     def __init__(self, donors: Donors, names: Collection[str]) -> None:
@@ -183,8 +176,8 @@ class _Reader:
         self._sites = {site.name: site for site in donors.sites}
         self._plain: dict[str, tuple[Checkpoint, dict[str, TensorFile]]] = {}
         for name in names:
-            checkpoint = _plain_checkpoint(donors[name].path)
-            if checkpoint is not None:
+            if not isinstance(donors[name].tensors, AdaptedTensors):
+                checkpoint = open_checkpoint(Location(name, donors[name].path, None), "take another copy")
                 files = {file: TensorFile(checkpoint.path / file) for file in checkpoint.weight_files}
                 self._plain[name] = checkpoint, files
 
@@ -204,14 +197,12 @@ class _Reader:
         return files[checkpoint.files[stored]].read(stored, tuple(self._sites[site].shape))
 
 
-def _plain_checkpoint(path: Path) -> Checkpoint | None:
-    if not any((path / file).is_file() for file in (INDEX, SINGLE)):
-        return None
-    return open_checkpoint(Location(str(path), path, None), "take another copy")
-
-
-def _check_finite(name: str, tensor: Tensor) -> None:
-    if tensor.numel() and not torch.isfinite(torch.stack(torch.aminmax(tensor))).all():
+def _check_finite(name: str, tensor: Tensor, site: str, tensors: Mapping[str, Tensor]) -> None:
+    """Raises CandidateError for a merged tensor that is not finite, DonorError where that comes from a donor's."""
+    if not is_finite(tensor):
+        for donor, given in tensors.items():
+            if not is_finite(given):
+                raise DonorError(f"donor {donor!r}: {site} holds NaN or infinite numbers; take another copy")
         raise CandidateError(
             f"the merged {name} has NaN or infinite numbers; avoid division by zero and keep weights moderate",
             kind="NotFinite",
@@ -261,43 +252,9 @@ def _keys(file: Path) -> set[str]:
 
 
 def _check_space(folder: Path, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> None:
-    place = folder.parent
-    while not place.exists():
-        place = place.parent
     needed = sum(torch.Size(shape).numel() for shape in shapes.values()) * dtype.itemsize
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(existing_parent(folder)).free
     if needed > free:
-        raise UsageError(f"{folder} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free on its disk")
-
-
-@contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside ``folder`` that is removed unless it was renamed; those of killed processes go first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{folder.name}-merging-"
-    for left in folder.parent.glob(f"{prefix}*"):
-        with _locked(left) as abandoned:
-            if abandoned:
-                shutil.rmtree(left, ignore_errors=True)
-    unfinished = folder.parent / f"{prefix}{uuid.uuid4().hex[:8]}"
-    unfinished.mkdir()
-    try:
-        with _locked(unfinished):
-            yield unfinished
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Whether this process got the folder's lock, which ends with the process."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)
+        raise UsageError(
+            f"{folder} needs {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free on its disk; name another"
+        )

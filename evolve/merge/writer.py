@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from evolve.donors.checkpoint import INDEX, SINGLE
+from evolve.donors.tensor_file import DTYPES, safetensors_head
 from evolve.errors import RunError
 
-DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-_ALIGNMENT = 8
 _BLOCK_BYTES = 2**22
 
 
@@ -110,23 +109,14 @@ class ShardedWriter:
 
     def _begin(self, number: int, names: list[str]) -> None:
         """Makes a file of full size with its table."""
-        table: dict[str, object] = {"__metadata__": {"format": "pt"}}
-        end = 0
-        for name in names:
-            start, end = end, end + self._size(name)
-            table[name] = {"dtype": DTYPES[self.dtype], "shape": self._shapes[name], "data_offsets": [start, end]}
+        head, places = safetensors_head({name: self._shapes[name] for name in names}, self.dtype, {"format": "pt"})
+        for name, (start, end) in places.items():
             self._places[name] = _Place(number, start, end - start)
-        text = json.dumps(table, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % _ALIGNMENT)
-        head = len(text).to_bytes(8, "little") + text
-        for name in names:
-            place = self._places[name]
-            self._places[name] = place._replace(start=place.start + len(head))
         file = (self._folder / self.names[number]).open("wb")
         self._files.append(file)
         file.write(head)
         file.flush()
-        file.truncate(len(head) + end)
+        file.truncate(max(end for _, end in places.values()))
 
     def _size(self, name: str) -> int:
         return math.prod(self._shapes[name]) * self.dtype.itemsize

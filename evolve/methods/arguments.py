@@ -13,15 +13,17 @@ def per_tensor(name: str, numbers: float | Sequence[float] | None, count: int, d
         return [default] * count
     if isinstance(numbers, (int, float)):
         return [numbers] * count
+    if isinstance(numbers, str) or any(isinstance(number, str) for number in numbers):
+        raise ValueError(f"{name} is {numbers!r}; give a number, or a list with one for each tensor")
     if len(numbers) != count:
-        raise ValueError(f"{len(numbers)} {name} for {count} tensors; give one {name} per tensor")
+        raise ValueError(f"{len(numbers)} {name} for {count} tensors; give one number per tensor")
     return list(numbers)
 
 
 def within(name: str, value: float, low: float, high: float) -> float:
     """The value; ValueError where it is not between the bounds, which belong to the range."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+    if isinstance(value, str) or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}; it must lie between {low:g} and {high:g}")
     return value
 
 

@@ -48,7 +48,7 @@ def _dropped(
 ) -> list[Tensor]:
     if not tensors:
         raise ValueError("dare needs at least one tensor besides the base")
-    densities = per_tensor("densities", density, len(tensors))
+    densities = per_tensor("density", density, len(tensors))
     return [drop(tensor - base, kept, rescale) for tensor, kept in zip(tensors, densities, strict=True)]
 
 

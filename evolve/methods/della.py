@@ -47,7 +47,7 @@ def _pruned(
     rescale: Rescale,
 ) -> list[Tensor]:
     deltas = differences("della", base, tensors)
-    densities, widths = fractions("density", density, len(deltas)), per_tensor("epsilons", epsilon, len(deltas))
+    densities, widths = fractions("density", density, len(deltas)), per_tensor("epsilon", epsilon, len(deltas))
     return [magprune(*arguments, rescale) for arguments in zip(deltas, densities, widths, strict=True)]
 
 

@@ -22,8 +22,9 @@ def nuslerp(a: Tensor, b: Tensor, t: float, base: Tensor | None = None, along: A
     ``along="tensor"`` flattens, ``"rows"`` takes each row of a matrix (..., rows, columns) on its own, ``"columns"``
     each column; tensors of one dimension are always taken whole. With a ``base`` the task vectors are interpolated and
     added to it. Where ``|sin W| < 0.001`` it is the linear ``(1 - t) a + t b``. Source: Shoemake 1985. As mergekit's
-    ``nuslerp`` with ``t = w_b / (w_a + w_b)``, ``nuslerp_flatten`` and ``nuslerp_row_wise``; unlike ``slerp`` it stays
-    spherical for nearly parallel tensors. Raises ValueError for t outside 0..1.
+    ``nuslerp`` with ``t = w_b / (w_a + w_b)``: ``nuslerp_row_wise: true`` there is ``"columns"`` here and ``false``
+    is ``"rows"``, as its results show. Unlike ``slerp`` it stays spherical for nearly parallel tensors. Raises
+    ValueError for t outside 0..1.
     """
     within("t", t, 0, 1)
     dims = {"tensor": None, "rows": -1, "columns": -2}

@@ -70,6 +70,6 @@ def ties(
     factors = [float(weight) for weight in per_tensor("weights", weights, len(tensors))]
     if not factors:
         raise ValueError("ties needs at least one tensor besides the base")
-    densities = per_tensor("densities", density, len(tensors))
+    densities = per_tensor("density", density, len(tensors))
     deltas = [trim(tensor - base, kept) for tensor, kept in zip(tensors, densities, strict=True)]
     return base + elect(deltas, factors, normalize) * scale

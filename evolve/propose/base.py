@@ -51,8 +51,8 @@ class ProposalRequest:
 
     ``patch`` None leaves the choice to the proposer. ``mate`` is the second parent of a crossing. ``inspirations`` are
     elites of other cells; ``relatives`` are further scored programs of the run (any number), from whose numbers the
-    offline mutator learns where to step. ``roles``, ``blocks`` and ``layers`` describe the sites of a merge problem.
-    ``seed`` decides every random choice of the proposer.
+    offline mutator learns where to step. ``roles``, ``blocks`` and ``layers`` describe the sites of a merge problem,
+    ``statistics`` names those prepared for each donor. ``seed`` decides every random choice of the proposer.
     """
 
     parent: Parent
@@ -67,6 +67,7 @@ class ProposalRequest:
     roles: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
     layers: int = 0
+    statistics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     insights: tuple[str, ...] = ()
     recommendations: str = ""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from evolve.plan.statistics import LINEAR_ROLES
 from evolve.propose import catalogue
 from evolve.propose.base import Parent, Patch, ProposalRequest
 from evolve.propose.blocks import lines_of
@@ -45,6 +46,7 @@ def _render(template: str, request: ProposalRequest) -> str:
             inspirations=worst_to_best(request.inspirations),
             methods=catalogue.methods() if merge else (),
             operations=catalogue.operations() if merge else (),
+            linear_roles=LINEAR_ROLES,
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -103,3 +103,12 @@ def test_folders_and_files_in_the_way_are_left_alone(workplace):
     assert "neither a problem nor empty" in refused("import", "merge.yml", "--problem", "full")
     assert "give either --out or --problem" in refused("import", "merge.yml", "--problem", "x", "--out", "y")
     assert "none.yml cannot be read: No such file" in refused("import", "none.yml")
+
+
+def test_places_that_cannot_be_written_are_one_line(workplace):
+    assert "nowhere/r.py cannot be written: No such file" in refused("import", "merge.yml", "--out", "nowhere/r.py")
+    (workplace / "file").write_text("")
+    assert "file/p cannot be written: Not a directory" in refused("import", "merge.yml", "--problem", "file/p")
+    invoke("import", "merge.yml", "--out", "recipe.py")
+    told = refused("export", "recipe.py", "--mergekit", "nowhere/back.yml")
+    assert "nowhere/back.yml cannot be written: No such file or directory; name another place" in told

@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from evolve.cli.merge import size_bytes
+from evolve.donors.device import compute_device
 from evolve.errors import UsageError
 from evolve.recipe.eager import eager
 from evolve.site import Site
@@ -74,8 +75,8 @@ def test_memory_stays_below_the_limit_and_a_layer(large, tmp_path, environment):
     grown_bytes = 1024 * json.loads(done.stdout.splitlines()[-1])
     donors_bytes = sum(path.stat().st_size for path in large.parent.glob("*/model.safetensors"))
     assert donors_bytes > 250 * MEGABYTE
-    # Mapping a file faults in some pages at the head of each tensor, which is most of it.
-    assert grown_bytes < 80 * MEGABYTE
+    # Mapping a file faults in some pages at the head of each tensor: most of the growth, and given back when needed.
+    assert grown_bytes < 50 * MEGABYTE
 
 
 def merging(large, tmp_path, environment):
@@ -124,3 +125,11 @@ def test_sizes(text, size):
 def test_sizes_that_are_none(text):
     with pytest.raises(UsageError, match="--shard-size takes a size such as"):
         size_bytes(text, "--shard-size")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("tpu", "is unknown; use --device cpu"), ("cuda:99", "asked for|not there")]
+)
+def test_devices_that_are_none(name, said):
+    with pytest.raises(UsageError, match=f"device '{name}' .*({said})"):
+        compute_device(name)

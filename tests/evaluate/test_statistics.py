@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
 from transformers import AutoTokenizer
 
 from evolve.donor_statistics import AdaMergingSpec, StatisticsSpec
+from evolve.donors.donor_model import donor_model
 from evolve.donors.donors import load_donors
+from evolve.donors.fisher import fisher
 from evolve.donors.statistics import DonorStatistics
 from evolve.errors import InvalidPlan, PreparationError, UsageError
 from evolve.evaluate import statistics as computing
@@ -35,9 +38,10 @@ def _spec(folder):
     return StatisticsSpec(str(path), adamerging=AdaMergingSpec(steps=2, batch=2))
 
 
-def _statistics(folder, paths):
+def _statistics(folder, paths, **changes):
     donors = load_donors(paths)
-    return DonorStatistics(donors, AutoTokenizer.from_pretrained(donors["base"].path), _spec(folder))
+    spec = replace(_spec(folder), **changes)
+    return DonorStatistics(donors, AutoTokenizer.from_pretrained(donors["base"].path), spec)
 
 
 @pytest.fixture
@@ -91,8 +95,24 @@ def test_two_at_once_make_each_file_once(workshop, tmp_path):
     both = [_statistics(tmp_path, paths) for _ in range(2)]
     with ThreadPoolExecutor() as pool:
         written = list(pool.map(lambda statistics: len(_prepare(statistics, ["gram"])[1]), both))
-    assert sorted(written) == [0, 2]
+    assert sum(written) == 2
     assert missing(both[0], "gram") == []
+
+
+def test_each_donor_is_measured_on_its_own_texts(workshop, tmp_path, statistics):
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps({"text": "zyx wvu"}) + "\n")
+    texts = {"base": statistics.spec.texts, "ja": str(other)}
+    own = _statistics(tmp_path, workshop.donors("llama", "base", "ja"), texts=texts, unlabelled=texts["base"])
+    _prepare(statistics)
+    assert own.names("base") == ("fisher", "gram")  # the same texts as before, the same files
+    assert own.names("ja") == ("adamerging",)
+    steps, _ = _prepare(own)
+    assert steps == [("fisher", 1, 1), ("gram", 1, 1)]
+    site = own.donors.sites[1]
+    expected = dict(fisher(donor_model(own.donors["ja"], own.donors, "cpu"), own.texts["ja"], [site], lambda *_: None))
+    assert torch.equal(own("ja", "fisher", site.name), expected[site.name])
+    assert not torch.equal(own("ja", "fisher", site.name), statistics("ja", "fisher", site.name))
 
 
 def test_too_small_a_disk_or_memory_is_said_first(statistics, monkeypatch):

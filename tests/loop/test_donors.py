@@ -93,6 +93,16 @@ def test_statistics_are_prepared_once_and_used_by_recipes(terminal, donors, toml
     assert "ok   seed weighted: score" in terminal.run("check", "merge", "--device", "cpu").stdout
 
 
+def test_an_alignment_is_told_before_it_begins_and_made_once(donors, toml):
+    text = toml.read_text()
+    second = next(line for line in text.splitlines(True) if line.startswith("second ="))
+    toml.write_text(text.replace(second, f'{second}matched = {{ align = "second", to = "base" }}\n', 1))
+    told = donors("merge", "--device", "cpu").stderr
+    assert told.index("aligning donor 'matched' with 'base' on cpu") < told.index("relative distance to 'base'")
+    assert "aligning" not in donors("merge").stderr
+    assert "device 'tpu' is unknown; use --device cpu" in str(donors("merge", "--device", "tpu").exception)
+
+
 def test_a_profile_without_texts_says_what_to_add(donors, toml):
     toml.write_text(toml.read_text().split("[profiles.tiny.statistics]")[0])
     assert _rows(donors("merge", "-f", "json"))["base"]["statistics"] == []

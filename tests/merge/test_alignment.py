@@ -129,12 +129,14 @@ def test_heads_stay_in_their_groups(workshop):
 def test_it_is_prepared_once(workshop, monkeypatch):
     spec = {**workshop.donors("llama", "base", "math", dtype=torch.bfloat16)}
     spec["aligned"] = {"align": "math", "to": "base"}
-    first = load_donors(spec)
+    said = []
+    first = load_donors(spec, said=said.append)
+    assert said == ["aligning donor 'aligned' with 'base' on cpu; it is kept in the cache"]
     folders = [path for path in (Path(os.environ["EVOLVE_CACHE"]) / "aligned").iterdir() if path.is_dir()]
     assert folders == [first["aligned"].path]
     assert first["aligned"].tensors["lm_head.weight"].dtype == torch.bfloat16
     monkeypatch.setattr("evolve.donors.alignment.match", lambda *_: pytest.fail("matched again"))
-    second = load_donors(spec)
+    second = load_donors(spec, said=pytest.fail)
     assert second["aligned"].digest == first["aligned"].digest not in (first["math"].digest, first["base"].digest)
     assert second.notes == first.notes
 

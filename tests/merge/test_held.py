@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from evolve.donors.donors import load_donors
-from evolve.errors import CandidateError
+from evolve.errors import CandidateError, RecipeError
 from evolve.execute.executor import Executor
 from evolve.merge.model import LiveModel
 from evolve.recipe.trace import DonorInfo, trace
@@ -126,3 +126,15 @@ def test_stacks_and_scales_are_told_apart(live):
     assert same(weights_of(live), before)
     live.apply(plan_of(live, source=scaled))
     assert same(weights_of(live), other)
+
+
+def test_what_is_not_finite_is_written_again_after_a_failure_elsewhere(live):
+    """The candidate ends at layer 1; that layer 0 was not finite is not forgotten."""
+    head = "import torch\n\ndef merge(site, base, ja):\n    broken = base / (base - base)\n"
+    singular = "    if site.name.endswith('1.self_attn.q_proj.weight'):\n        return torch.linalg.inv(base * 0)\n"
+    body = "    return broken if site.role == 'q_proj' and site.layer == 0 else ja\n"
+    donors = {name: DonorInfo(3) for name in ("base", "ja")}
+    with pytest.raises(RecipeError, match="inv failed"):
+        live.apply(trace(head + singular + body, live.sites, donors).plan)
+    with pytest.raises(CandidateError, match=r"layers\.0\.self_attn\.q_proj"):
+        live.apply(trace(head + body, live.sites, donors).plan)

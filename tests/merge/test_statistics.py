@@ -11,7 +11,7 @@ from evolve.donor_statistics import AdaMergingSpec, StatisticsSpec
 from evolve.donors.donors import load_donors
 from evolve.donors.statistics import DonorStatistics, StatisticStore
 from evolve.donors.tensor_file import write_tensors
-from evolve.donors.texts import encode, read_texts
+from evolve.donors.texts import encode, in_turn, read_texts
 from evolve.errors import DonorError, ProblemError
 
 DONOR = "d" * 64
@@ -127,6 +127,10 @@ def test_texts_are_cut_and_single_tokens_left_out(workshop):
         encode(["abcdef"], tokenizer, 99, 8)
 
 
+def test_files_take_turns():
+    assert in_turn([[[1], [2], [3]], [[4]], [[5], [6]]]) == [[1], [4], [5], [2], [6], [3]]
+
+
 @pytest.fixture
 def opened(workshop, tmp_path):
     """``opened(texts, spec changes)``: statistics of three donors."""
@@ -134,14 +138,15 @@ def opened(workshop, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(donors["base"].path)
 
     def make(*texts, of=donors, **changes):
-        return DonorStatistics(of, tokenizer, StatisticsSpec(str(_texts(tmp_path, *texts)), **changes))
+        return DonorStatistics(of, tokenizer, StatisticsSpec(**{"texts": str(_texts(tmp_path, *texts)), **changes}))
 
     make.donors = donors
     return make
 
 
 def _keys(statistics):
-    return {name: statistics.store.key(name) for name in ("fisher", "gram", "adamerging")}
+    """By statistic, the file of donor ja."""
+    return {name: statistics.store("ja").key(name) for name in ("fisher", "gram", "adamerging")}
 
 
 def test_the_file_depends_on_texts_and_settings(opened):
@@ -159,10 +164,49 @@ def test_adamerging_depends_on_all_donors(opened, workshop):
     assert [name for name, key in _keys(opened("abc", of=fewer)).items() if key != first[name]] == ["adamerging"]
 
 
+@pytest.fixture
+def own(opened, tmp_path):
+    """``own(unlabelled, text by donor)``: statistics of donors with texts of their own."""
+
+    def make(unlabelled="", **texts):
+        for name, text in {**texts, "unlabelled": unlabelled}.items():
+            (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": text}) + "\n")
+        named = str(tmp_path / "unlabelled.jsonl") if unlabelled else ""
+        return opened("nothing", texts={name: str(tmp_path / f"{name}.jsonl") for name in texts}, unlabelled=named)
+
+    return make
+
+
+def test_each_donor_reads_its_own_texts(own, opened):
+    statistics = own(base="ab", ja="cd", math="ef", unlabelled="gh")
+    spelled = opened("ab", "cd", "ef", "gh").texts["base"]
+    assert [*(statistics.texts[name] for name in ("base", "ja", "math")), statistics.unlabelled] == [
+        [text] for text in spelled
+    ]
+    assert own(base="ab", ja="cd", math="ef").unlabelled == spelled[:3]
+
+
+def test_a_file_belongs_to_what_it_was_made_of(own, opened):
+    first = _keys(own(base="ab", ja="cd", math="ef"))
+    assert first["fisher"] == _keys(opened("cd"))["fisher"]
+    changed = {"unlabelled": {"unlabelled": "gh"}, "own": {"ja": "ce"}, "other's": {"base": "ac"}}
+    texts = {"base": "ab", "ja": "cd", "math": "ef"}
+    made = {what: _keys(own(**{**texts, **change})) for what, change in changed.items()}
+    differing = {what: sorted(name for name in first if keys[name] != first[name]) for what, keys in made.items()}
+    assert differing == {
+        "unlabelled": ["adamerging"],
+        "own": ["adamerging", "fisher", "gram"],
+        "other's": ["adamerging"],
+    }
+    # and with unlabelled texts of their own, the coefficients need nothing of the donors' texts
+    keys = _keys(own(**{**texts, "base": "ac", "unlabelled": "gh"}))
+    assert keys == made["unlabelled"]
+
+
 def test_donors_are_asked_by_name(opened):
     statistics = opened("abc")
     assert statistics.names("ja") == ()
-    statistics.store.write(opened.donors["ja"].digest, "adamerging", {"x": torch.tensor(0.5)})
+    statistics.store("ja").write(opened.donors["ja"].digest, "adamerging", {"x": torch.tensor(0.5)})
     assert statistics.names("ja") == ("adamerging",)
     assert statistics.names("math") == ()
     assert float(statistics("ja", "adamerging", "x")) == 0.5

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evolve.donors.donors import load_donors
-from evolve.errors import CandidateError, RunError, UsageError
+from evolve.errors import CandidateError, DonorError, RunError, UsageError
+from evolve.merge.folder import check_target
 from evolve.merge.model import LiveModel
 from evolve.merge.streaming import Options, build
+
+_QUERY = "model.layers.1.self_attn.q_proj.weight"
 
 
 def silent(done, total):
@@ -79,6 +85,50 @@ def test_tokenizer_generation_config_and_card_go_with_it(workshop, mix, tmp_path
     assert (tmp_path / "out" / "README.md").read_text() == "card"
     written = (tmp_path / "out" / "generation_config.json").read_text()
     assert written == (donors["base"].path / "generation_config.json").read_text()
+
+
+@pytest.mark.parametrize("vocabulary", ["reference", "union"])
+def test_an_adapter_beside_a_whole_model_file_and_an_aligned_donor(workshop, mix, tmp_path, vocabulary):
+    spec = workshop.donors("llama", "base", "a")
+    spec["aligned"] = {"align": "a", "to": "base"}
+    spec["tuned"] = adapter(workshop, spec["a"])
+    donors = load_donors(spec, vocabulary=vocabulary)
+    plan = mix(donors.sites, {"base": 0.2, "a": 0.3, "aligned": 0.4, "tuned": 0.1})
+    assert not torch.equal(donors["tuned"].tensors[_QUERY], donors["base"].tensors[_QUERY])
+    assert same(built(plan, donors, tmp_path / "out"), live(plan, donors))
+
+
+def adapter(workshop, other):
+    """An adapter folder that also holds another model's weights, as some tools leave them."""
+    folder = workshop.folder / "adapter"
+    folder.mkdir()
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    prefix = f"base_model.model.{_QUERY.removesuffix('.weight')}"
+    factors = {f"{prefix}.lora_A.weight": torch.ones(2, 32), f"{prefix}.lora_B.weight": torch.ones(32, 2)}
+    save_file(factors, folder / "adapter_model.safetensors")
+    shutil.copyfile(other / "model.safetensors", folder / "model.safetensors")
+    return folder
+
+
+def test_numbers_of_a_donor_that_are_not_finite_name_it(workshop, mix, tmp_path):
+    spec = workshop.donors("llama", "base", "a")
+    tensors = load_file(spec["a"] / "model.safetensors")
+    tensors[_QUERY][3, 3] = float("nan")
+    save_file(tensors, spec["a"] / "model.safetensors", metadata={"format": "pt"})
+    donors = load_donors(spec, finite=False)
+    with pytest.raises(DonorError, match=f"donor 'a': {_QUERY} holds NaN or infinite numbers; take another copy"):
+        built(mix(donors.sites, {"base": 0.5, "a": 0.5}), donors, tmp_path / "out")
+
+
+def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"x cannot be made: .*file is a file; choose another name"):
+        check_target(tmp_path / "file" / "deep" / "x")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    if not os.access(tmp_path / "closed", os.W_OK):  # root may write anywhere
+        with pytest.raises(UsageError, match=r"closed may not be written"):
+            check_target(tmp_path / "closed" / "x")
 
 
 def test_numbers_that_are_not_finite_leave_nothing(workshop, mix, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,17 @@ def test_system_prompt_of_a_recipe(request_):
     assert "0 to 3" in text
     assert "Mathematics belongs early." in text
     assert "EVOLVE-BLOCK-START" in text
+
+
+def test_gather_and_the_prepared_statistics_are_told(request_):
+    text = system_prompt(request_)
+    assert "gather(site, ...)" in text and 'totals["name"]' in text
+    assert "site.stat" not in text, "nothing is prepared"
+    told = {"base": ("fisher",), "ja": ("adamerging", "fisher")}
+    text = system_prompt(replace(request_, statistics=told))
+    found = re.findall(r'`site\.stat\("(\w+)", "(\w+)"\)`', text)
+    assert found == [("fisher", "base"), ("adamerging", "ja"), ("fisher", "ja")]
+    assert "only at weights of q_proj, " in text
 
 
 def test_system_prompt_of_a_program(program):

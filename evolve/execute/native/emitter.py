@@ -2,7 +2,7 @@
 
 Every operation here rounds once and alike in every lane (IEEE 754, no contraction, no reassociation), so a loop has the
 bits of the torch calls it stands for. What torch computes by other means (exp, pow, lerp, ...) is not here and runs
-through torch, block by block.
+through torch, block by block; so does sqrt, which torch may leave to a library that does not always round to nearest.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ _ORDERED = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne
 _ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _BITWISE = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
 _BITWISE.update({"logical_and": "and", "logical_or": "or", "logical_xor": "xor"})
-_UNARY_FLOAT = ("neg", "abs", "sqrt", "square", "reciprocal", "rsqrt", "relu", "sign")
+_UNARY_FLOAT = ("neg", "abs", "square", "reciprocal", "rsqrt", "relu", "sign")
 _COPIES = ("clone", "contiguous")
 
-_MORE = ("logical_not", "bitwise_not", "where", "masked_fill", "clamp", "clamp_min", "clamp_max", "to_float", "to_bool")
+_MORE = ("logical_not", "bitwise_not", "where", "masked_fill", "where_bool", "masked_fill_bool", "clamp", "clamp_min",
+         "clamp_max", "to_float", "to_bool", "number_div")  # fmt: skip
 
 OPERATIONS = frozenset((*_ORDERED, *_ARITHMETIC, *_BITWISE, *_UNARY_FLOAT, *_COPIES, *_MORE))
-"""What a loop can compute of float32 and bool operands, by the names of plans; ``cast`` is split by its target."""
+"""What a loop can compute of float32 and bool operands, by the names of plans. ``cast``, ``where`` and ``masked_fill``
+are split by the dtype of their result, and ``div`` of a number by a tensor has a name of its own. Scalars are floats,
+whatever they stand for.
+"""
 
 
 class Value(NamedTuple):
@@ -201,15 +205,22 @@ def _not(emitter: Emitter, operands: Sequence[Value]) -> Value:
 
 def _where(emitter: Emitter, operands: Sequence[Value]) -> Value:
     condition, left, right = operands
-    if left.kind == right.kind == "bool":
-        return Value(emitter.select("i1", condition.name, left.name, right.name), "bool")
-    chosen = emitter.select("float", condition.name, emitter.as_float(left), emitter.as_float(right))
+    chosen = emitter.select("float", emitter.as_bool(condition), emitter.as_float(left), emitter.as_float(right))
     return Value(chosen, "float")
+
+
+def _where_bool(emitter: Emitter, operands: Sequence[Value]) -> Value:
+    return Value(emitter.select("i1", *map(emitter.as_bool, operands)), "bool")
 
 
 def _masked_fill(emitter: Emitter, operands: Sequence[Value]) -> Value:
     tensor, mask, value = operands
     return _where(emitter, (mask, value, tensor))
+
+
+def _masked_fill_bool(emitter: Emitter, operands: Sequence[Value]) -> Value:
+    tensor, mask, value = operands
+    return _where_bool(emitter, (mask, value, tensor))
 
 
 def _at_least(emitter: Emitter, value: str, low: str) -> str:
@@ -240,7 +251,13 @@ def _float_unary(emitter: Emitter, operation: str, operand: str) -> str:
         negative = emitter.cast("uitofp", emitter.compare("olt", operand, emitter.number(0.0)), "i1", "float")
         return emitter.binary("fsub", "float", positive, negative)
     root = operand if operation == "reciprocal" else emitter.intrinsic("sqrt", operand)
-    return root if operation == "sqrt" else emitter.binary("fdiv", "float", emitter.number(1.0), root)
+    return emitter.binary("fdiv", "float", emitter.number(1.0), root)
+
+
+def _number_div(emitter: Emitter, operands: Sequence[Value]) -> Value:
+    """As Python's division by a tensor: the reciprocal, then the product."""
+    number, tensor = map(emitter.as_float, operands)
+    return Value(emitter.binary("fmul", "float", _float_unary(emitter, "reciprocal", tensor), number), "float")
 
 
 def _unary(operation: str) -> Callable[[Emitter, Sequence[Value]], Value]:
@@ -249,10 +266,13 @@ def _unary(operation: str) -> Callable[[Emitter, Sequence[Value]], Value]:
 
 _OTHERS: dict[str, Callable[[Emitter, Sequence[Value]], Value]] = {
     **{name: _unary(name) for name in _UNARY_FLOAT},
+    "number_div": _number_div,
     "logical_not": _not,
     "bitwise_not": _not,
     "where": _where,
+    "where_bool": _where_bool,
     "masked_fill": _masked_fill,
+    "masked_fill_bool": _masked_fill_bool,
     "clamp": _clamp,
     "clamp_min": lambda e, x: Value(_at_least(e, e.as_float(x[0]), e.as_float(x[1])), "float"),
     "clamp_max": lambda e, x: Value(_at_most(e, e.as_float(x[0]), e.as_float(x[1])), "float"),

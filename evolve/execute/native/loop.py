@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -12,12 +13,12 @@ from evolve.execute.native import machine
 from evolve.execute.native.assembly import assembly
 from evolve.execute.native.program import SQUARES, SUM, Program
 
-DTYPES = {
-    torch.float32: "float32",
-    torch.bfloat16: "bfloat16",
-    torch.float16: "float16",
-    torch.bool: "bool",
-}
+
+@cache
+def dtypes() -> Mapping[torch.dtype, str]:
+    """The names of what loops load and store on this machine."""
+    names = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.bool: "bool"}
+    return {**names, torch.float16: "float16"} if machine.converts_half() else names
 
 
 class Loop:
