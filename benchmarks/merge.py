@@ -190,13 +190,13 @@ def seconds_table(rows: dict[str, dict[str, Any]], key: str) -> str:
 
 
 def memory_table(rows: dict[str, dict[str, Any]]) -> str:
-    """Peaks of the executor's process beside what it cannot do without: itself, the donors that are read, one model."""
-    titles = ("method", "before the first candidate", "peak", "donors read", "one model", "more than these", "GPU")
+    """Peaks of the executor's process beside what it cannot do without: itself, the donors, one model."""
+    titles = ("method", "process itself", "peak", "donors", "one model", "more than these", "GPU")
     lines = ["| " + " | ".join(titles) + " |", "|---|" + "--:|" * (len(titles) - 1)]
     for name, row in rows.items():
-        needed = row["read_bytes"] + row["model_bytes"]
+        needed = row["donor_bytes"] + row["model_bytes"]
         peak = row["peak_bytes"]
-        sizes = (row["idle_bytes"], peak, row["read_bytes"], row["model_bytes"])
+        sizes = (row["idle_bytes"], peak, row["donor_bytes"], row["model_bytes"])
         more = f"{100 * (peak - row['idle_bytes'] - needed) / needed:.1f} %"
         gpu = "" if row["gpu_peak_bytes"] is None else f"{row['gpu_peak_bytes'] / 2**20:.0f}"
         lines.append("| " + " | ".join([name, *(f"{size / 2**20:.0f}" for size in sizes), more, gpu]) + " |")

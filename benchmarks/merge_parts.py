@@ -123,8 +123,11 @@ def executor(folder: str, method: str, device: str, candidates: str) -> dict[str
     """The first candidate of this process, and medians of later ones: other weights each, then other densities too,
     then other weights in one layer only.
     """
+    with torch.device("meta"):  # brings in the code of the architecture
+        AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(Path(folder) / DONORS[0]))
+    code_bytes = _resident_bytes("RssFile")
     case, live = METHODS[method], _live(folder, device)
-    idle_bytes = _resident_bytes()
+    idle_bytes = code_bytes + _resident_bytes("RssAnon")  # without the donors' files, which are mapped
     donors = {name: DonorInfo(donor.layers) for name, donor in live.donors.items()}
     steps = range(1, int(candidates) + 1)
     texts = {
@@ -143,15 +146,16 @@ def executor(folder: str, method: str, device: str, candidates: str) -> dict[str
         **found,
         "idle_bytes": idle_bytes,
         "read_bytes": sum(tensor.nbytes for name in case.donors for tensor in live.donors[name].tensors.values()),
+        "donor_bytes": sum(tensor.nbytes for donor in live.donors.values() for tensor in donor.tensors.values()),
         "model_bytes": sum(parameter.nbytes for parameter in live.model.parameters()),
         "parameters": sum(parameter.numel() for parameter in live.model.parameters()),
         "gpu_peak_bytes": torch.cuda.max_memory_allocated(device) if device != "cpu" else None,
     }
 
 
-def _resident_bytes() -> int:
+def _resident_bytes(kind: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind))
 
 
 def _live(folder: str, device: str) -> LiveModel:
