@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from evolve.execute.workspace import Prepared, Workspace
 from evolve.plan.leaves import DONOR_ATTRIBUTES
 from evolve.plan.plan import Gather, Plan, SitePlan
 from evolve.plan.specs import show
+from evolve.plan.threads import one_thread
 
 Statistics = Callable[[str, str, str], Tensor]
 """The statistic of a donor (first) by name (second) at a site (third): float32."""
@@ -147,17 +147,3 @@ def _donor(name: str, site: SitePlan, donors: Mapping[str, Tensor]) -> Tensor:
             f"site {site.name!r}: donor {name!r} has shape {show(tensor.shape)}, the plan {show(site.shape)}"
         )
     return tensor.detach()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread: its reductions and matrix products round differently on several."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

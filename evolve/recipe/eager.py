@@ -14,6 +14,7 @@ from torch import Tensor
 from evolve.errors import InvalidPlan
 from evolve.plan.specs import show
 from evolve.plan.statistics import STATISTICS, shape_of
+from evolve.plan.threads import one_thread
 from evolve.recipe.modes import Eager, mark_symbolic
 from evolve.recipe.program import TOTALS, Recipe, RecipeSite, SiteFunction, blaming, load, repeatable, seeding
 from evolve.recipe.totals import Totals, check_gathered
@@ -79,20 +80,9 @@ def eager_totals(
 def _running(program: str | ModuleType, donors: Collection[str]) -> Iterator[tuple[Recipe, Eager]]:
     """A loaded recipe inside its mode."""
     mode = Eager()
-    with _one_thread(), repeatable(), seeding(mode.set_seed), mode, torch.no_grad():
+    with one_thread(), repeatable(), seeding(mode.set_seed), mode, torch.no_grad():
         module = load(program) if isinstance(program, str) else program
         yield Recipe.of(module, donors), mode
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch's own reductions and matrix products depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _call(
