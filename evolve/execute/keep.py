@@ -5,6 +5,9 @@ from __future__ import annotations
 from threading import Lock
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
 # The Python objects around a kept number outweigh it.
 _OVERHEAD_BYTES = 500
 
@@ -68,3 +71,30 @@ class Keep:
         old = [key for key, entry in self._entries.items() if entry.used < self._candidate - 1]
         for key in old:
             self._bytes -= self._entries.pop(key).size_bytes
+
+
+class Frozen(NamedTuple):
+    """A small result as it is kept, out of reach of whoever goes on computing with it.
+
+    On a CPU Python's own allocator holds its bytes: as a tensor it would lie in the heap between the blocks that are
+    freed around it, and such results left 30 MB of holes in a model of 134 million parameters.
+    """
+
+    data: bytes | Tensor
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, result: Tensor) -> Frozen:
+        """Keeps a copy of a result."""
+        on_cpu = result.device.type == "cpu"
+        data = result.detach().contiguous().numpy().tobytes() if on_cpu else result.detach().clone()
+        return cls(data, result.dtype, tuple(result.shape))
+
+    def tensor(self) -> Tensor:
+        """The result, in memory of its own."""
+        if isinstance(self.data, Tensor):
+            return self.data.clone()
+        if not self.data:
+            return torch.empty(self.shape, dtype=self.dtype)
+        return torch.frombuffer(bytearray(self.data), dtype=self.dtype).reshape(self.shape)

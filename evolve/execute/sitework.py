@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evolve.execute.keep import Frozen
 from evolve.execute.masks import packed
 from evolve.execute.native import machine
 from evolve.execute.native.loop import dtypes
@@ -169,8 +170,10 @@ class SiteWork:
             return False
         digest = self._digest(index)
         found = self._workspace.kept.get(self._name, _MASK + digest if mask else digest)
-        if found is not None:
-            (self._stored if mask else self._results)[index] = found
+        if found is not None and mask:
+            self._stored[index] = found
+        elif found is not None:
+            self._results[index] = found.tensor()
         return found is not None
 
     def _compute(self, index: int) -> Any:
@@ -181,7 +184,7 @@ class SiteWork:
         if result is None:
             result = self._called(index)
         if self._is_memorable(index):
-            self._workspace.kept.put(self._name, self._digest(index), result.clone(), result.nbytes)
+            self._workspace.kept.put(self._name, self._digest(index), Frozen.of(result), result.nbytes)
         return result
 
     def _whole_leaf(self, op: str, attributes: Mapping[str, Any]) -> Tensor:
