@@ -25,9 +25,13 @@ class BudgetConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How parents are drawn. ``migration_interval`` counts evaluations; ``fix_probability`` is the share of proposals
-    that repair a failed program, where the proposer can."""
+    """What is proposed. ``strategy`` is a name of docs/strategies.md, ``options`` its own settings; the others are
+    those of ``evolve``. ``migration_interval`` counts evaluations; ``fix_probability`` is the share of proposals that
+    repair a failed program, where the proposer can; with ``surrogate`` the best predicted of ``surrogate_candidates``
+    drafts is evaluated."""
 
+    strategy: str = "evolve"
+    options: dict[str, Any] = field(default_factory=dict)
     islands: int = 1
     parent_sampler: str = "weighted"
     inspirations: int = 3
@@ -35,6 +39,20 @@ class SearchConfig:
     fix_probability: float = 0.15
     migration_interval: int = 50
     stagnation_evaluations: int = 100
+    surrogate: bool = False
+    surrogate_candidates: int = 3
+
+
+@dataclass(frozen=True)
+class NoveltyConfig:
+    """What is too much like a known program to be evaluated: cosines from which texts and embeddings count as the same
+    (0 switches a comparison off), proposals until one is new, and the models that embed and judge (empty: none)."""
+
+    text_threshold: float = 0.99
+    embedding_threshold: float = 0.99
+    tries: int = 3
+    embedding_model: str = ""
+    judge_model: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,8 @@ class SandboxConfig:
 @dataclass(frozen=True)
 class EvaluationConfig:
     """Workers (0: as many as cores and memory allow), device, seconds per evaluation, how many of the best programs
-    the validation split decides between, and whether to measure each merged model's share of every donor."""
+    the validation split decides between, whether to measure each merged model's share of every donor, and every how
+    many evaluations the best program is ablated (-1: 60 with a language model, else never)."""
 
     workers: int = 0
     device: str = "auto"
@@ -57,6 +76,7 @@ class EvaluationConfig:
     timeout_s: float = 600.0
     finalists: int = 8
     provenance: bool = True
+    ablate_every: int = -1
 
 
 @dataclass(frozen=True)
@@ -78,6 +98,7 @@ class RunConfig:
     seed: int = 0
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    novelty: NoveltyConfig = field(default_factory=NoveltyConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     proposals: ProposalConfig = field(default_factory=ProposalConfig)

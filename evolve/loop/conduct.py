@@ -6,8 +6,8 @@ from evolve.errors import EvolveError
 from evolve.loop.engine import Engine
 from evolve.loop.finale import conclude
 from evolve.loop.observer import Observer
-from evolve.loop.sampling import Sampler
 from evolve.loop.start import Intent, assembled
+from evolve.loop.strategy import strategy_of
 
 
 async def conduct(intent: Intent, observer: Observer) -> bool:
@@ -19,7 +19,7 @@ async def conduct(intent: Intent, observer: Observer) -> bool:
         database = parts.database
         database.set_run_state("running")
         database.add_event("resume" if intent.resumed else "start", {"workers": parts.pool.count})
-        engine = Engine(parts, Sampler(parts))
+        engine = Engine(parts, strategy_of(parts))
         try:
             await engine.run()
             if engine.draining:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from evolve.errors import AuthenticationFailed, EvaluatorError, EvolveError, ProviderError, RunError
 from evolve.loop import lifecycle
+from evolve.loop.archiving import Archiving
 from evolve.loop.lifecycle import Duplicate, Scored, Ticket
 from evolve.loop.observer import Improvement
 from evolve.loop.order import Turnstile
 from evolve.loop.parts import Parts
-from evolve.loop.sampling import Sampler
 from evolve.statistics import score_interval
 from evolve.store import queries
-from evolve.store.records import ProposalRequest
+from evolve.store.records import Attempt, ProposalRequest
+from evolve.strategies.base import Ask, Strategy, Told
+
+if TYPE_CHECKING:
+    import numpy
 
 FRUITLESS_LIMIT = 300
 """Proposals in a row without an evaluation after which nothing new can be expected."""
@@ -33,10 +37,11 @@ class Engine:
     decides the whole run.
     """
 
-    def __init__(self, parts: Parts, sampler: Sampler) -> None:
+    def __init__(self, parts: Parts, strategy: Strategy) -> None:
         self.parts = parts
         self.draining = False
-        self._sampler = sampler
+        self._strategy = strategy
+        self._archiving = Archiving(parts)
         ordered = parts.pool.count == 1 and parts.ensemble.offline_only
         self._prepared = Turnstile(ordered)
         self._committed = Turnstile(ordered)
@@ -47,8 +52,8 @@ class Engine:
         self._numbers = 0
         self._evaluations = parts.database.counts().evaluations
         self._fruitless = 0
+        self._idle = False
         self._provider_failures = 0
-        self._failed: deque[int] = deque(maxlen=20)
         self._seed_errors: list[EvolveError] = []
 
     async def run(self) -> None:
@@ -56,6 +61,8 @@ class Engine:
 
         Raises RunError when no seed can be evaluated, AuthenticationFailed or ProviderError when no proposer is left.
         """
+        for attempt in self.parts.database.attempts():
+            self._strategy.tell(told(attempt))
         with self._interruptible():
             await self._seeds()
             self.parts.status.phase = "evolving"
@@ -104,10 +111,8 @@ class Engine:
             if name in known:
                 continue
             island = index % self.parts.config.search.islands
-            row = ProposalRequest(island, 0, "seed", "problem", description=f"seed {name}", seed_name=name)
-            ticket = Ticket(self._number(), self.parts.database.begin_proposal(row), island, 0, seed_name=name)
-            ticket.source, ticket.description = source, row.description
-            self._start(ticket)
+            ask = Ask("problem", source, description=f"seed {name}", patch="seed", island=island)
+            self._start(self._begun(ask, name))
         await self._drained()
         if self.parts.archive.best() is None and not self.draining:
             cause = self._seed_errors[0] if self._seed_errors else "no evaluation succeeded"
@@ -123,10 +128,25 @@ class Engine:
                     message="the process ended before the program was written",
                 )
                 continue
-            request = row.request
-            ticket = Ticket(self._number(), row.id, request.island, request.generation, request.parent_id)
-            ticket.source, ticket.seed_name, ticket.description = row.source, request.seed_name, request.description
-            yield ticket
+            known = row.request
+            ask = Ask(
+                known.proposer, row.source, description=known.description, patch=known.patch, island=known.island,
+                parent=known.parent_id, mate=known.mate_id, inspirations=known.inspirations, note=known.note,
+            )  # fmt: skip
+            yield Ticket(self._number(), row.id, ask, row.source, known.description, seed_name=known.seed_name)
+
+    def _begun(self, ask: Ask, seed_name: str | None = None) -> Ticket:
+        """The ticket of a proposal, which is a row of the database from now on."""
+        database = self.parts.database
+        generation = 0 if ask.parent is None else database.program(ask.parent).generation + 1
+        row = ProposalRequest(
+            ask.island, generation, ask.patch, ask.arm, ask.parent, ask.mate, ask.inspirations, ask.description,
+            seed_name, ask.note,
+        )  # fmt: skip
+        number = database.begin_proposal(row)
+        if ask.parent is not None:
+            self.parts.archive.begin_child(ask.parent)
+        return Ticket(self._number(), number, ask, ask.source, ask.description, seed_name=seed_name)
 
     def _number(self) -> int:
         self._numbers += 1
@@ -152,7 +172,17 @@ class Engine:
     def _launch(self) -> None:
         """Fills the free places with new proposals."""
         while self._room():
-            self._start(self._sampler.ticket(self._number(), self._failed))
+            ask = self._strategy.ask(self._generator(self.parts.database.counts().proposals + 1))
+            if ask is None:
+                self._idle = not self.parts.status.in_flight
+                return
+            self._start(self._begun(ask))
+
+    def _generator(self, number: int) -> numpy.random.Generator:
+        """The generator of proposal ``number``; every random choice of the search comes from one of these."""
+        import numpy
+
+        return numpy.random.default_rng([self.parts.config.seed, number % 2**32])
 
     def _room(self) -> bool:
         if self.draining or self.parts.status.phase != "evolving":
@@ -191,6 +221,7 @@ class Engine:
             self._score(ticket, result)
         else:
             self._fail(ticket, result)
+        self._strategy.tell(told(self.parts.database.attempt(ticket.id)))
         status, archive = self.parts.status, self.parts.archive
         status.evaluations = self._evaluations
         status.cells_filled, status.cells_total = archive.filled(), archive.size
@@ -210,8 +241,6 @@ class Engine:
             self.parts.observer.message(f"seed {ticket.seed_name} failed: {error}")
             if isinstance(error, EvaluatorError):
                 raise error
-        if ticket.source is not None:
-            self._failed.append(ticket.id)
         if isinstance(error, ProviderError):
             self._provider(ticket, error)
 
@@ -219,24 +248,25 @@ class Engine:
         """Leaves out a service that refuses, or fails time after time; without any other the run stops."""
         self._provider_failures += 1
         refused = isinstance(error, AuthenticationFailed)
-        if ticket.proposer is None or not (refused or self._provider_failures >= PROVIDER_FAILURES_LIMIT):
+        proposer = ticket.ask.proposer
+        if proposer is None or not (refused or self._provider_failures >= PROVIDER_FAILURES_LIMIT):
             return
-        if not self.parts.ensemble.drop(ticket.proposer.name):
+        if not self.parts.ensemble.drop(proposer.name):
             raise error
         self._provider_failures = 0
-        self.parts.observer.message(f"goes on without {ticket.proposer.name}: {error}")
+        self.parts.observer.message(f"goes on without {proposer.name}: {error}")
 
     def _score(self, ticket: Ticket, scored: Scored) -> None:
         evaluation, archive = scored.evaluation, self.parts.archive
         before = archive.best()
-        status, cells = self._sampler.add(ticket, evaluation)
+        status, cells = self._archiving.add(ticket, evaluation)
         self.parts.database.add_evaluation(
             ticket.id, evaluation, seconds=scored.seconds, phases=scored.phases, archive_status=status, cells=cells,
             provenance=scored.provenance,
         )  # fmt: skip
         if before is None or evaluation.score > before.score:
             self._improved(ticket, scored, before.score if before else None)
-        self._sampler.move(ticket.id)
+        self._archiving.move(self._generator(-ticket.id))
 
     def _improved(self, ticket: Ticket, scored: Scored, before: float | None) -> None:
         sign, status = self.parts.problem.sign, self.parts.status
@@ -251,5 +281,30 @@ class Engine:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the run ended because proposals brought nothing new."""
-        return self._fruitless >= FRUITLESS_LIMIT
+        """Whether the run ended because proposals brought nothing new, or the strategy had none."""
+        return self._idle or self._fruitless >= FRUITLESS_LIMIT
+
+
+def told(attempt: Attempt) -> Told:
+    """An ended proposal as strategies learn of it."""
+    request = attempt.request
+    return Told(
+        attempt.id,
+        request.proposer,
+        request.note,
+        attempt.source,
+        attempt.score,
+        parent=request.parent_id,
+        parent_score=attempt.parent_score,
+        used=attempt.evaluated,
+        whole=attempt.whole,
+        seed_name=request.seed_name,
+        state=attempt.state,
+        reason=attempt.reason,
+        patch=request.patch,
+        island=request.island,
+        archived=attempt.archived,
+        outcomes=attempt.outcomes,
+        seconds=attempt.seconds,
+        cost_usd=attempt.cost_usd,
+    )

@@ -11,9 +11,10 @@ from typing import Any
 from evolve.errors import CandidateError, EvolveError, ProposalError, RunError
 from evolve.evaluation import Evaluation
 from evolve.loop.parts import Parts
-from evolve.propose.base import Proposal, ProposalRequest, Proposer, calls_of
+from evolve.propose.base import Proposal, calls_of
 from evolve.search.digest import source_digest
 from evolve.store.records import LlmCall, ProposalState
+from evolve.strategies.base import Ask
 
 
 @dataclass
@@ -22,11 +23,7 @@ class Ticket:
 
     number: int
     id: int
-    island: int
-    generation: int
-    parent_id: int | None = None
-    proposer: Proposer | None = None
-    request: ProposalRequest | None = None
+    ask: Ask
     source: str | None = None
     description: str = ""
     patch: str | None = None
@@ -113,10 +110,11 @@ async def evaluate(parts: Parts, work: dict[str, Any], split: str, begin: Callab
 
 
 async def _propose(parts: Parts, ticket: Ticket) -> Proposal:
-    if ticket.proposer is None or ticket.request is None:
+    ask = ticket.ask
+    if ask.proposer is None or ask.request is None:
         raise RunError(f"proposal {ticket.id} has neither source nor proposer; this is a defect of evolve")
     try:
-        proposal = await ticket.proposer.propose(ticket.request)
+        proposal = await ask.proposer.propose(ask.request)
     except ProposalError as error:
         _record_calls(parts, ticket.id, calls_of(error))
         raise

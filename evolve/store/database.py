@@ -18,31 +18,24 @@ from evolve.store import loading, migrations, rows
 from evolve.store.creation import write_new
 from evolve.store.encoding import compress, now, sha256, storable, to_json
 from evolve.store.lock import RunLock
+from evolve.store.readback import Readback
 from evolve.store.records import (
     FINISHED,
     ArchiveStatus,
-    Attempt,
     Cell,
-    Children,
-    Cost,
-    Counts,
-    Elite,
     LlmCall,
     Match,
     ProposalRequest,
     ProposalState,
     RunRecord,
     RunState,
-    ScoredProgram,
-    StoredProgram,
-    Unfinished,
 )
 from evolve.store.totals import Totals
 
 _TIME_OF = {"traced": "traced_at", "queued": "queued_at", "evaluating": "evaluating_at"}
 
 
-class Database:
+class Database(Readback):
     """The writer of a run: holds the run's lock from opening to ``close`` (a context manager closes).
 
     Every method that writes is one short transaction: when it has returned, its effect survives a killed process; when
@@ -335,53 +328,3 @@ class Database:
         row = {"created": now(), "kind": kind, "proposal_id": proposal_id, "data": to_json(dict(data or {}))}
         with self._transaction():
             self._insert("events", row)
-
-    # --- reading back ---
-
-    def find_source(self, digest: str, proposal_id: int = 0) -> Match | None:
-        """The program with this source digest other than ``proposal_id`` that is under way, scored or failed."""
-        with connections.explained(self.path):
-            return loading.match_source(self._connection, digest, proposal_id)
-
-    def find_plan(self, digest: str, proposal_id: int = 0) -> Match | None:
-        """As ``find_source``, by plan digest."""
-        with connections.explained(self.path):
-            return loading.match_plan(self._connection, digest, proposal_id)
-
-    def program(self, program_id: int) -> StoredProgram:
-        """One program with its text and search evaluation. Raises RunError when there is none."""
-        with connections.explained(self.path):
-            return loading.stored(self._connection, program_id)
-
-    def unfinished(self) -> list[Unfinished]:
-        """What was under way when the last process ended, oldest first."""
-        with connections.explained(self.path):
-            return loading.unfinished(self._connection)
-
-    def counts(self) -> Counts:
-        """Proposals by state and evaluations used; kept in memory."""
-        return self._totals.counts
-
-    def cost(self) -> Cost:
-        """Money spent on language models; kept in memory."""
-        return self._totals.cost
-
-    def children(self) -> dict[int, Children]:
-        """Offspring of every parent, for the start of a process."""
-        with connections.explained(self.path):
-            return loading.children(self._connection)
-
-    def elites(self) -> list[Elite]:
-        """The cells of all islands with their programs; the archive is rebuilt from these."""
-        with connections.explained(self.path):
-            return loading.elites(self._connection)
-
-    def scored(self) -> Iterator[ScoredProgram]:
-        """Every scored program in the order of ids, one row at a time, for the start of a process."""
-        with connections.explained(self.path):
-            yield from loading.scored(self._connection)
-
-    def attempts(self) -> Iterator[Attempt]:
-        """Every finished proposal in the order of its end, one row at a time, for the start of a process."""
-        with connections.explained(self.path):
-            yield from loading.attempts(self._connection)

@@ -74,7 +74,7 @@ _STORED_COLUMNS = (
 
 _UNFINISHED = """
     SELECT p.id, p.state, p.source_digest, s.source, p.plan_digest, l.plan, p.island, p.generation, p.patch, p.proposer,
-           p.parent_id, p.mate_id, p.description, p.seed_name
+           p.parent_id, p.mate_id, p.description, p.seed_name, p.note
     FROM proposals p
     LEFT JOIN sources s ON s.text_digest = p.text_digest
     LEFT JOIN plans l ON l.plan_digest = p.plan_digest
@@ -82,13 +82,17 @@ _UNFINISHED = """
 """
 
 _ATTEMPTS = """
-    SELECT p.id, p.island, p.seed_name, p.proposer, p.patch, p.state, e.score, a.score, p.cost_usd,
-           p.state = 'scored' OR (p.state = 'failed' AND p.evaluating_at IS NOT NULL)
+    SELECT p.id, p.island, p.generation, p.patch, p.proposer, p.parent_id, p.mate_id, p.description, p.seed_name,
+           p.note, p.state, p.reason, s.source, e.score, a.score,
+           coalesce(p.archive_status, '') IN ('improve_existing', 'new'),
+           p.state = 'scored' OR (p.state = 'failed' AND p.evaluating_at IS NOT NULL),
+           e.stopped IS NULL, coalesce(e.seconds, 0.0), p.cost_usd, e.outcomes, e.items
     FROM proposals p
-    LEFT JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search'
+    LEFT JOIN sources s ON s.text_digest = p.text_digest
+    LEFT JOIN evaluations e ON e.proposal_id = coalesce(p.duplicate_of, p.id) AND e.split = 'search'
     LEFT JOIN evaluations a ON a.proposal_id = p.parent_id AND a.split = 'search'
     WHERE p.finished_at IS NOT NULL
-    ORDER BY p.finished_at, p.id
+    {one} ORDER BY p.finished_at, p.id
 """
 
 
@@ -122,8 +126,9 @@ def unfinished(connection: sqlite3.Connection) -> list[Unfinished]:
     for row in connection.execute(_UNFINISHED).fetchall():
         number, state, source_digest, source, plan_digest, plan, island, generation, patch, proposer = row[:10]
         request = ProposalRequest(
-            island, generation, patch, proposer, row[10], row[11], inspirations(connection, number), row[12], row[13]
-        )
+            island, generation, patch, proposer, row[10], row[11], inspirations(connection, number), row[12], row[13],
+            json.loads(row[14]),
+        )  # fmt: skip
         plan_json = None if plan is None else decompress(plan)
         found.append(Unfinished(number, state, request, source, source_digest, plan_digest, plan_json))
     return found
@@ -195,7 +200,25 @@ def stored(connection: sqlite3.Connection, program_id: int) -> StoredProgram:
 
 def attempts(connection: sqlite3.Connection) -> Iterator[Attempt]:
     """Every finished proposal in the order of its end; reads the whole table."""
-    for row in connection.execute(_ATTEMPTS):
-        number, island, seed_name, proposer, patch, state, score, parent_score, cost_usd, evaluated = row
-        outcome = (score, parent_score, cost_usd, bool(evaluated))
-        yield Attempt(number, island, seed_name, proposer, patch, state, *outcome)
+    for row in connection.execute(_ATTEMPTS.format(one="")):
+        yield _attempt(row)
+
+
+def attempt(connection: sqlite3.Connection, proposal_id: int) -> Attempt:
+    """How one proposal ended. Raises RunError while it has not."""
+    row = connection.execute(_ATTEMPTS.format(one="AND p.id = ?"), (proposal_id,)).fetchone()
+    if row is None:
+        raise RunError(f"proposal {proposal_id} has not ended")
+    return _attempt(row)
+
+
+def _attempt(row: tuple[Any, ...]) -> Attempt:
+    number, island, generation, patch, proposer, parent_id, mate_id, description, seed_name, note = row[:10]
+    request = ProposalRequest(
+        island, generation, patch, proposer, parent_id, mate_id, (), description, seed_name, json.loads(note)
+    )
+    state, reason, source, score, parent_score, archived, evaluated, whole, seconds, cost_usd, blob, items = row[10:]
+    return Attempt(
+        number, request, state, reason, source, score, parent_score, bool(archived), bool(evaluated), bool(whole),
+        seconds, cost_usd, outcomes.unpack(blob, items or 0),
+    )  # fmt: skip

@@ -36,7 +36,10 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class ProposalRequest:
-    """What is known when a child is asked for; ``seed_name`` marks a program that came with the problem."""
+    """What is known when a child is asked for.
+
+    ``seed_name`` marks a program that came with the problem; ``note`` is what the search strategy wants back.
+    """
 
     island: int
     generation: int
@@ -47,6 +50,7 @@ class ProposalRequest:
     inspirations: tuple[int, ...] = ()
     description: str = ""
     seed_name: str | None = None
+    note: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,18 +186,22 @@ class StoredProgram:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The result of one finished proposal, for whoever weighs the proposers against each other.
+    """How one proposal ended, for the search strategy that has to learn from it.
 
-    ``evaluated`` says whether it used an evaluation; a duplicate has no score of its own.
+    ``score`` of a duplicate is its original's. ``evaluated`` says whether it used an evaluation, ``whole`` whether that
+    went through all items.
     """
 
     id: int
-    island: int
-    seed_name: str | None
-    proposer: str
-    patch: str
+    request: ProposalRequest
     state: ProposalState
+    reason: str | None
+    source: str | None
     score: float | None
     parent_score: float | None
-    cost_usd: float | None
+    archived: bool
     evaluated: bool
+    whole: bool
+    seconds: float
+    cost_usd: float | None
+    outcomes: tuple[float, ...]

@@ -22,6 +22,7 @@ def of_request(request: ProposalRequest) -> dict[str, Any]:
         "mate_id": request.mate_id,
         "description": request.description,
         "seed_name": request.seed_name,
+        "note": to_json(dict(request.note)),
     }
 
 

@@ -16,7 +16,7 @@ from evolve.evaluation import Evaluation
 from evolve.store import migrations
 from evolve.store.connection import FILE_NAME
 from evolve.store.database import Database
-from evolve.store.records import Attempt, Cell, Children, Cost, LlmCall, RunRecord
+from evolve.store.records import Cell, Children, Cost, LlmCall, RunRecord
 
 
 def test_a_new_run_reads_back_as_it_was_written(database: Database, run_record: RunRecord) -> None:
@@ -252,10 +252,24 @@ def test_scored_programs_come_in_the_order_of_ids(filled: Database) -> None:
 def test_attempts_tell_what_each_proposer_achieved(filled: Database) -> None:
     attempts = {attempt.id: attempt for attempt in filled.attempts()}
     assert sorted(attempts) == [1, 2, 3, 4, 5, 6, 7]
-    assert attempts[3] == Attempt(3, 0, None, "big", "full", "scored", 0.9, 0.1, 0.25, True)
-    assert attempts[4].score is None
+    third = attempts[3]
+    assert (third.request.proposer, third.request.patch, third.state, third.archived) == ("big", "full", "scored", True)
+    assert (third.score, third.parent_score, third.cost_usd) == (0.9, 0.1, 0.25)
+    assert third.evaluated and third.whole
+    assert third.outcomes == (1.0, 1.0, 0.0)
+    assert filled.attempt(3) == third
+    assert (attempts[4].state, attempts[4].score, attempts[4].evaluated) == ("duplicate", 0.9, False)
     assert not attempts[5].evaluated
-    assert attempts[1].seed_name == "linear"
+    assert attempts[1].request.seed_name == "linear"
+
+
+def test_an_attempt_is_told_once_it_has_ended(database: Database, ask: Callable[..., int]) -> None:
+    number = ask(database, note={"point": [0.25, 1.0]})
+    with pytest.raises(RunError, match="has not ended"):
+        database.attempt(number)
+    database.set_state(number, "rejected", reason="no_code")
+    assert database.attempt(number).request.note == {"point": [0.25, 1.0]}
+    assert not database.attempt(number).evaluated
 
 
 def test_run_state_and_config_change(database: Database) -> None:

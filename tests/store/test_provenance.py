@@ -38,12 +38,18 @@ def test_a_refused_evaluation_leaves_none_behind(filled):
     assert filled.connection.execute("SELECT count(*) FROM provenance").fetchone() == (0,)
 
 
-def test_runs_from_before_are_upgraded_when_they_are_opened_for_writing(folder, run_record, ask, score, monkeypatch):
+def test_runs_from_before_are_upgraded_when_they_are_opened_for_writing(folder, run_record, ask, monkeypatch):
     without = migrations.shipped()[:2]
     with monkeypatch.context() as earlier:
         earlier.setattr(migrations, "shipped", lambda: without)
         with Database.create(folder, run_record) as database:
-            score(database, ask(database), 0.5)
+            rows = """
+                INSERT INTO proposals (state, island, generation, patch, proposer, proposed_at, finished_at)
+                VALUES ('scored', 0, 0, 'diff', 'offline', '2026-01-01', '2026-01-01');
+                INSERT INTO evaluations (proposal_id, split, score, metrics, features, items, feedback, seconds, phases, created)
+                VALUES (1, 'search', 0.5, '{}', '{}', 0, '', 0.1, '{}', '2026-01-01');
+            """
+            database.connection.executescript(rows)
             assert migrations.version_of(database.connection) == 2
     with pytest.raises(RunError, match="`evolve resume` brings it up to date"), queries.reading(folder):
         pass

@@ -1,0 +1,55 @@
+"""The archive and the database together: scored programs come in, copies move between islands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evolve.evaluation import Evaluation
+from evolve.loop.lifecycle import Ticket
+from evolve.loop.parts import Parts
+from evolve.search.archive import AddStatus, Program
+from evolve.search.features import cell_key
+from evolve.search.islands import Islands, Move
+from evolve.store.records import ArchiveStatus, Cell
+
+if TYPE_CHECKING:
+    import numpy
+
+
+class Archiving:
+    """Keeps the run's archive; whatever it changes there it writes down."""
+
+    def __init__(self, parts: Parts) -> None:
+        search = parts.config.search
+        self._parts = parts
+        evaluations = parts.database.counts().evaluations
+        self._islands = Islands(
+            parts.archive, search.migration_interval, search.stagnation_evaluations, evaluations=evaluations
+        )
+
+    def add(self, ticket: Ticket, evaluation: Evaluation) -> tuple[ArchiveStatus, list[Cell]]:
+        """Offers a scored program to the archive; returns what became of it and the cell it took, if any."""
+        archive, ask = self._parts.archive, ticket.ask
+        program = Program(ticket.id, evaluation.score, evaluation.features, ask.island, outcomes=evaluation.outcomes)  # type: ignore[arg-type]
+        status = archive.add(program)
+        if status > AddStatus.NOT_ADDED and ask.parent is not None:
+            archive.child_archived(ask.parent)
+        self._islands.record(ask.island, evaluation.score)
+        return status.word, [self._cell(program, ask.island)] if status > AddStatus.NOT_ADDED else []
+
+    def move(self, rng: numpy.random.Generator) -> None:
+        """Migration and new starts of islands, where they are due."""
+        database = self._parts.database
+        moves = self._islands.migrate(rng)
+        if moves:
+            database.put_cells(self._cells(moves))
+            database.add_event("migration", {"programs": len(moves)})
+        for island, arrived in self._islands.reseed(rng).items():
+            database.replace_island(island, self._cells(arrived))
+            database.add_event("reseed", {"island": island, "programs": len(arrived)})
+
+    def _cells(self, moves: list[Move]) -> list[Cell]:
+        return [self._cell(move.program, move.island) for move in moves]
+
+    def _cell(self, program: Program, island: int) -> Cell:
+        return Cell(island, cell_key(self._parts.archive.cell(program)), program.id, program.score)

@@ -1,0 +1,1 @@
+"""Search strategies: what is proposed next, and what is made of the result."""
