@@ -55,8 +55,9 @@ class Ensemble:
     ) -> Ensemble:
         """The ensemble of ``offline:1,openai/gpt-5-mini:2``.
 
-        A name is ``offline``, an entry point of the group ``evolve.proposers``, a table of ``models``, or a model id
-        with a vendor (``vendor/model``). Raises UsageError for anything else, naming the nearest.
+        A name is ``offline``, ``offline/GROUP`` (one group of its operators: numbers, structure or crossing), an entry
+        point of the group ``evolve.proposers``, a table of ``models``, or a model id with a vendor (``vendor/model``).
+        Raises UsageError for anything else, naming the nearest.
         """
         models = models or {}
         names = parse_spec(spec)
@@ -74,7 +75,7 @@ class Ensemble:
     @property
     def offline_only(self) -> bool:
         """Whether no arm calls a service, so that a run with one worker can be repeated exactly."""
-        return self.names == (OFFLINE,)
+        return all(_is_offline(name) for name in self.names)
 
     def __getitem__(self, name: str) -> Proposer:
         for arm in self.arms:
@@ -126,16 +127,20 @@ def _plugins() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def _is_model(name: str, models: Mapping[str, Any]) -> bool:
-    return name != OFFLINE and (name in models or (name not in _plugins() and "/" in name))
+    return not _is_offline(name) and (name in models or (name not in _plugins() and "/" in name))
+
+
+def _is_offline(name: str) -> bool:
+    return name == OFFLINE or name.startswith(f"{OFFLINE}/")
 
 
 def _proposer(
     name: str, models: Mapping[str, Any], patches: PatchMix | None, attempts: int, client: Client | None
 ) -> Proposer:
-    if name == OFFLINE:
+    if _is_offline(name):
         from evolve.propose.mutator.offline import OfflineMutator
 
-        return OfflineMutator()
+        return OfflineMutator(name.partition("/")[2] or None)
     if _is_model(name, models):
         from evolve.llm.models import ModelConfig
         from evolve.propose.language_model import LanguageModel

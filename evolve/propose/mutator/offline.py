@@ -10,14 +10,16 @@ from functools import lru_cache
 import libcst as cst
 import numpy as np
 
-from evolve.errors import PatchError
+from evolve.config import nearest
+from evolve.errors import PatchError, UsageError
 from evolve.propose.base import Patch, Proposal, ProposalRequest
 from evolve.propose.blocks import find_blocks, replace_blocks
 from evolve.propose.mutator.draft import Draft, make_scope
 from evolve.propose.mutator.perturb import perturb_knobs
-from evolve.propose.mutator.registry import Operator, operators_for
+from evolve.propose.mutator.registry import GROUPS, Operator, operators_for
 from evolve.propose.mutator.surrogate import Landscape, landscape, learned_step
 
+NAME = "offline"
 ATTEMPTS = 12
 SCREENED = 4
 SCREENING_SHARE = 0.8
@@ -31,18 +33,26 @@ MAX_COORDINATES = 64
 
 
 class OfflineMutator:
-    """Proposes by editing the parent's syntax tree; needs no key and no network."""
+    """Proposes by editing the parent's syntax tree; needs no key and no network.
 
-    name = "offline"
+    ``group`` limits it to one group of operators (see ``registry.GROUPS``), so that groups can compete as proposers.
+    """
+
     patches: tuple[Patch, ...] = ("diff", "cross")
+
+    def __init__(self, group: str | None = None) -> None:
+        if group not in (None, *GROUPS):
+            raise UsageError(f"the offline mutator has no group {group!r}; {nearest(str(group), GROUPS)}")
+        self._group = group
+        self.name = f"{NAME}/{group}" if group else NAME
 
     async def propose(self, request: ProposalRequest) -> Proposal:
         """A mutated child; raises PatchError when the parent cannot be parsed or no operator applies."""
-        return await asyncio.to_thread(mutate, request)
+        return replace(await asyncio.to_thread(mutate, request, self._group), proposer=self.name)
 
 
-def mutate(request: ProposalRequest) -> Proposal:
-    """One mutation of ``request.parent``, decided by ``request.seed`` alone."""
+def mutate(request: ProposalRequest, group: str | None = None) -> Proposal:
+    """One mutation of ``request.parent``, decided by ``request.seed`` and the group of operators alone."""
     rng = request.generator()
     request = _with_sound_parent(request)
     source = request.parent.source
@@ -56,14 +66,14 @@ def mutate(request: ProposalRequest) -> Proposal:
     children: list[Proposal] = []
     wanted = SCREENED if ground is not None and rng.random() < SCREENING_SHARE else 1
     for _ in range(ATTEMPTS + wanted):
-        found = _mutated(draft, ground, rng)
+        found = _mutated(draft, ground, rng, group)
         if found is None:
             continue
         changed, text, operator = found
         texts = [changed.code if i == index else block.text(source) for i, block in enumerate(blocks)]
         child = replace_blocks(source, texts)
         if child != source and compiles(child):
-            children.append(Proposal(child, text, "cross" if operator.crosses else "diff", OfflineMutator.name))
+            children.append(Proposal(child, text, "cross" if operator.crosses else "diff", NAME))
         if len(children) >= wanted:
             break
     if not children:
@@ -91,9 +101,11 @@ def _choose_block(trees: dict[int, cst.Module], request: ProposalRequest, rng: n
     return int(rng.choice(list(trees), p=sizes / sizes.sum()))
 
 
-def _mutated(draft: Draft, ground: Landscape | None, rng: np.random.Generator) -> tuple[Draft, str, Operator] | None:
+def _mutated(
+    draft: Draft, ground: Landscape | None, rng: np.random.Generator, group: str | None
+) -> tuple[Draft, str, Operator] | None:
     """The first operator that applies, drawn by weight without repetition, and whose child is not too large."""
-    operators = operators_for(draft)
+    operators = operators_for(draft, group)
     while operators:
         weights = np.array([weight for _, weight in operators])
         operator, _ = operators.pop(int(rng.choice(len(operators), p=weights / weights.sum())))

@@ -48,6 +48,14 @@ class Operator:
     crosses: bool = False
     moves: bool = False
 
+    @property
+    def group(self) -> str:
+        """Which arm it belongs to where groups of operators compete."""
+        return "crossing" if self.crosses else "numbers" if self.moves else "structure"
+
+
+GROUPS = ("numbers", "structure", "crossing")
+
 
 def _recipe(apply: Callable[[Draft, np.random.Generator], Edit | None], weight: float, grows: bool = False) -> Operator:
     return Operator(apply, weight, ("merge",), grows)
@@ -81,15 +89,19 @@ OPERATORS: tuple[Operator, ...] = (
 )
 
 
-def operators_for(draft: Draft) -> list[tuple[Operator, float]]:
-    """The operators for the request's kind of problem with their weights; a wished-for crossing comes first."""
+def operators_for(draft: Draft, group: str | None = None) -> list[tuple[Operator, float]]:
+    """The operators for the request's kind of problem with their weights; a wished-for crossing comes first.
+
+    ``group`` leaves only those of one group.
+    """
     request = draft.scope.request
     wish = CROSSING_BOOST if request.mate is not None else 1.0
     if request.patch == "cross":
         wish = 1e6
     stuck = PLATEAU_BOOST if _on_plateau(draft) else 1.0
     weights = [op.weight * (wish if op.crosses else stuck if op.grows else 1.0) for op in OPERATORS]
-    return [(op, weight) for op, weight in zip(OPERATORS, weights, strict=True) if request.kind in op.kinds]
+    fitting = [(op, weight) for op, weight in zip(OPERATORS, weights, strict=True) if request.kind in op.kinds]
+    return [(op, weight) for op, weight in fitting if group in (None, op.group)]
 
 
 def _on_plateau(draft: Draft) -> bool:

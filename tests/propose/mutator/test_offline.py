@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evolve.errors import PatchError, RecipeError
+from evolve.errors import PatchError, RecipeError, UsageError
 from evolve.propose.base import Failure, Parent
 from evolve.propose.blocks import outside
+from evolve.propose.ensemble import Ensemble
 from evolve.propose.mutator.literals import knob_values
 from evolve.propose.mutator.offline import MAX_COORDINATES, OfflineMutator, mutate
+from evolve.propose.mutator.registry import GROUPS
 from evolve.recipe.trace import DonorInfo, trace
 from evolve.site import Site
 
@@ -136,3 +138,20 @@ def test_a_crossing_that_is_asked_for(recipe, request_of):
     mate = Parent("2", recipe.replace("0.5,", "0.9,").replace("0.3,", "0.1,"), 0.6)
     patches = [mutate(request_of(recipe, seed, mate=mate, patch="cross")).patch for seed in range(12)]
     assert patches == ["cross"] * 12
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_of_operators_is_a_proposer_of_its_own(recipe, request_of, group):
+    mate = Parent("2", recipe.replace("0.5", "0.25", 1), 0.4)
+    ensemble = Ensemble.parse(f"offline/{group}")
+    assert ensemble.offline_only and ensemble.names == (f"offline/{group}",)
+    for seed in range(8):
+        request = dataclasses.replace(request_of(recipe, seed), mate=mate)
+        child = asyncio.run(ensemble[f"offline/{group}"].propose(request))
+        assert child.proposer == f"offline/{group}"
+        assert (child.patch == "cross") == (group == "crossing")
+
+
+def test_an_unknown_group_names_the_nearest():
+    with pytest.raises(UsageError, match=r"no group 'number'; did you mean 'numbers'"):
+        Ensemble.parse("offline/number")
