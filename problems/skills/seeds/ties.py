@@ -1,0 +1,20 @@
+"""TIES: task vectors trimmed to their largest entries, then averaged where their signs agree."""
+
+from evolve.methods import ties
+from evolve.recipe import knob
+
+# EVOLVE-BLOCK-START
+maximum_weight = knob("maximum_weight", 0.4, low=-0.5, high=1.5)
+shift_weight = knob("shift_weight", 0.4, low=-0.5, high=1.5)
+lookup_weight = knob("lookup_weight", 0.4, low=-0.5, high=1.5)
+majority_weight = knob("majority_weight", 0.4, low=-0.5, high=1.5)
+density = knob("density", 0.6, low=0.05, high=1.0)
+
+
+def merge(site, base, maximum, shift, lookup, majority):
+    """Merged weight of one parameter."""
+    weights = [maximum_weight, shift_weight, lookup_weight, majority_weight]
+    return ties(base, [maximum, shift, lookup, majority], weights, density=density, normalize=False)
+
+
+# EVOLVE-BLOCK-END
