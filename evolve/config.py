@@ -13,6 +13,9 @@ from evolve.errors import EvolveError, UsageError
 
 T = TypeVar("T")
 
+WEIGHTS = "weights"
+"""The setting ``search.bandit`` that draws proposers by their weights."""
+
 
 @dataclass(frozen=True)
 class BudgetConfig:
@@ -25,12 +28,22 @@ class BudgetConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What is proposed. ``strategy`` is a name of docs/strategies.md, ``options`` its own settings; the others are
-    those of ``evolve``. ``migration_interval`` counts evaluations; ``fix_probability`` is the share of proposals that
-    repair a failed program, where the proposer can; with ``surrogate`` the best predicted of ``surrogate_candidates``
-    drafts is evaluated."""
+    """What is proposed.
+
+    ``strategy`` is a name of docs/strategies.md, ``options`` its own settings; the others are those of ``evolve``.
+
+    ``survey`` is how many first proposals of a merge spread over the amounts of all experts in all places, at most a
+    tenth of the budget. ``bandit`` chooses among several proposers by what they gained: ``ucb``, ``thompson``,
+    ``weights`` (as ``--llm`` gives them) or ``auto`` (``ucb`` unless those differ). With ``tuning`` CMA-ES tunes the
+    numbers of elites, for a share of the evaluations that follows its gains. ``migration_interval`` counts evaluations;
+    ``fix_probability`` is the share of proposals that repair a failed program, where the proposer can; with
+    ``surrogate`` the best predicted of ``surrogate_candidates`` drafts is evaluated.
+    """
 
     strategy: str = "evolve"
+    survey: int = 24
+    bandit: str = "auto"
+    tuning: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     islands: int = 1
     parent_sampler: str = "weighted"
@@ -68,7 +81,12 @@ class SandboxConfig:
 class EvaluationConfig:
     """Workers (0: as many as cores and memory allow), device, seconds per evaluation, how many of the best programs
     the validation split decides between, whether to measure each merged model's share of every donor, and every how
-    many evaluations the best program is ablated (-1: 60 with a language model, else never)."""
+    many evaluations the best program is ablated (-1: 60 with a language model, else never).
+
+    ``racing`` gives a candidate up after a share ``racing_batches`` of the items when it almost surely loses; at most
+    ``racing_alpha`` of those that would have won are lost so. Every ``fresh_every`` evaluations the best elite is
+    evaluated on the split ``fresh`` (0: never).
+    """
 
     workers: int = 0
     device: str = "auto"
@@ -77,6 +95,10 @@ class EvaluationConfig:
     finalists: int = 8
     provenance: bool = True
     ablate_every: int = -1
+    racing: bool = False
+    racing_alpha: float = 0.05
+    racing_batches: list[float] = field(default_factory=lambda: [0.125, 0.5])
+    fresh_every: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@
     - ProposalError: a proposal that became no program
         - PatchError: the reply's edit does not apply
         - NoCodeError: the reply holds no code
+        - StageRejected: a program that fails a stage before its evaluation
         - ProviderError: the language-model service failed
             - AuthenticationFailed: a key is missing or refused
     - CandidateError: the program itself is wrong
@@ -90,6 +91,10 @@ class PatchError(ProposalError):
 
 class NoCodeError(ProposalError):
     reason = "no_code"
+
+
+class StageRejected(ProposalError):
+    reason = "stage"
 
 
 class ProviderError(ProposalError):

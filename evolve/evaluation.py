@@ -37,6 +37,29 @@ class Evaluation:
             if not finite:
                 raise EvaluatorError(f"evaluate() returned {name} = {value!r}; return a finite number")
 
+    @classmethod
+    def over_tasks(
+        cls, items: Sequence[Mapping[str, Any]], outcomes: Sequence[float], weights: Mapping[str, float] | None = None
+    ) -> Evaluation:
+        """The weighted mean of the tasks' mean outcomes, with a metric ``accuracy_TASK`` for each task.
+
+        ``items`` name their ``task``; ``weights`` are by task, 1 where left out. Raises EvaluatorError for no items,
+        unequal lengths, a negative weight, or weights that sum to nothing.
+        """
+        if not items or len(items) != len(outcomes):
+            raise EvaluatorError(f"over_tasks() got {len(items)} items and {len(outcomes)} outcomes; give one for each")
+        by_task: dict[str, list[float]] = {}
+        for item, outcome in zip(items, outcomes, strict=True):
+            by_task.setdefault(str(item["task"]), []).append(float(outcome))
+        parts = {task: float((weights or {}).get(task, 1.0)) for task in by_task}
+        total = sum(parts.values())
+        if min(parts.values()) < 0 or not total > 0:
+            raise EvaluatorError(f"over_tasks() got the weights {parts}; none may be negative and one must be positive")
+        means = {task: sum(values) / len(values) for task, values in sorted(by_task.items())}
+        score = sum(parts[task] * mean for task, mean in means.items()) / total
+        metrics = {"accuracy": score, **{f"accuracy_{task}": mean for task, mean in means.items()}}
+        return cls(score=score, metrics=metrics, outcomes=list(outcomes))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data; numpy numbers become Python numbers."""
         data = asdict(self)

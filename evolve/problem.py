@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from evolve.config import BudgetConfig, RunConfig, build, nearest, update
 from evolve.donor_statistics import StatisticsSpec
 from evolve.errors import DonorError, ProblemError
 from evolve.sources import VOCABULARIES, parse_sources, place_of, with_place
+from evolve.stages import Stage
 
-SPLITS = ("search", "validation", "test")
+SPLITS = ("search", "fresh", "validation", "test", "held_out")
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,33 @@ class ScoreSpec:
 
 
 @dataclass(frozen=True)
+class ObjectiveSpec:
+    """One of several things wanted of a program: a metric and ``maximize`` or ``minimize``."""
+
+    metric: str
+    direction: str = "maximize"
+
+    @property
+    def sign(self) -> float:
+        """Factor between the metric and what is maximised."""
+        return -1.0 if self.direction == "minimize" else 1.0
+
+
+@dataclass(frozen=True)
 class FeatureSpec:
     """One axis of the archive: fixed bounds, fixed bins."""
 
     low: float
     high: float
     bins: int
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One of several tasks: its weight in the score; a held-out one is only seen in the split ``held_out``."""
+
+    weight: float = 1.0
+    held_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,14 +87,18 @@ class Manifest:
     title: str = ""
     default_profile: str = "default"
     score: ScoreSpec = field(default_factory=ScoreSpec)
+    objectives: dict[str, ObjectiveSpec] = field(default_factory=dict)
     features: dict[str, FeatureSpec] = field(default_factory=dict)
+    tasks: dict[str, TaskSpec] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
     budget: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
+    novelty: dict[str, Any] = field(default_factory=dict)
     sandbox: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     proposals: dict[str, Any] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
+    stages: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -106,13 +133,30 @@ class Problem:
         return {path.stem: path.read_text(encoding="utf-8") for path in sorted((self.folder / "seeds").glob("*.py"))}
 
     @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What a program must pass before its evaluation, in order. Raises ProblemError."""
+        where = f"{self.folder / 'problem.toml'}: stages"
+        found = []
+        for number, table in enumerate(self.manifest.stages):
+            stage = build(Stage, table, f"{where}[{number}]", ProblemError)
+            if stage.fault:
+                raise ProblemError(f"{where}[{number}]: {stage.fault}")
+            found.append(stage)
+        return tuple(found)
+
+    @property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Weight and ``held_out`` of every task by name, as workers are told."""
+        return {name: asdict(task) for name, task in self.manifest.tasks.items()}
+
+    @property
     def sign(self) -> float:
         """Factor between the evaluator's score and the one that is maximised."""
         return -1.0 if self.manifest.score.direction == "minimize" else 1.0
 
     def config(self) -> RunConfig:
         """The run settings that the problem and its profile ask for."""
-        sections = ("budget", "search", "sandbox", "evaluation", "proposals", "models")
+        sections = ("budget", "search", "novelty", "sandbox", "evaluation", "proposals", "models")
         tables = {name: getattr(self.manifest, name) for name in sections}
         config = update(RunConfig(), tables, str(self.folder / "problem.toml"), ProblemError)
         profile = {"budget": self.profile.budget, "evaluation": self.profile.evaluation}
@@ -214,6 +258,11 @@ def _check(problem: Problem, path: Path) -> None:
         raise ProblemError(
             f"{path}: score.direction must be 'maximize' or 'minimize', not {manifest.score.direction!r}"
         )
+    for name, objective in manifest.objectives.items():
+        if objective.direction not in ("maximize", "minimize"):
+            raise ProblemError(
+                f"{path}: objectives.{name}.direction must be 'maximize' or 'minimize', not {objective.direction!r}"
+            )
     for name, axis in manifest.features.items():
         if not axis.low < axis.high or axis.bins < 1:
             raise ProblemError(f"{path}: feature {name!r} needs low < high and bins >= 1")
@@ -225,6 +274,8 @@ def _check(problem: Problem, path: Path) -> None:
     for split in problem.profile.splits:
         if split not in SPLITS:
             raise ProblemError(f"{path}: unknown split {split!r}; {nearest(split, SPLITS)}")
+    _check_tasks(problem, f"{path}: tasks")
+    _check_stages(problem, f"{path}: stages")
     _check_statistics(problem.profile, f"{path}: profiles.{problem.profile_name}.statistics")
     for required in ("evaluate.py", "task.md"):
         if not (problem.folder / required).is_file():
@@ -232,6 +283,27 @@ def _check(problem: Problem, path: Path) -> None:
     if not problem.seeds:
         raise ProblemError(f"{problem.folder / 'seeds'} holds no .py file; a problem needs at least one seed program")
     problem.config()
+
+
+def _check_tasks(problem: Problem, where: str) -> None:
+    tasks = problem.manifest.tasks
+    for name, task in tasks.items():
+        if not (task.weight > 0 and math.isfinite(task.weight)):
+            raise ProblemError(
+                f"{where}.{name}.weight must be a positive number, not {task.weight}; or remove the task"
+            )
+    if tasks and all(task.held_out for task in tasks.values()):
+        raise ProblemError(f"{where}: all {len(tasks)} tasks are held out; leave at least one for the search")
+    if "held_out" in problem.profile.splits and not any(task.held_out for task in tasks.values()):
+        raise ProblemError(f"{where}: the split 'held_out' needs a task with held_out = true; none has it")
+
+
+def _check_stages(problem: Problem, where: str) -> None:
+    stages = problem.stages
+    if len({stage.name for stage in stages}) < len(stages):
+        raise ProblemError(f"{where}: two stages have the same name; give each its own")
+    if problem.kind == "program" and any(stage.needs_plan for stage in stages):
+        raise ProblemError(f"{where}: a program has no plan; measure characters or lines, or use kind 'metric'")
 
 
 def _check_donors(profile: Profile, where: str) -> None:

@@ -63,9 +63,12 @@ def mean_interval(outcomes: Sequence[float], confidence: float = 0.95, *, seed: 
 
 def score_interval(score: float, outcomes: Sequence[float]) -> Interval | None:
     """The 95 % interval of a score that is the mean of its outcomes; None for any other score."""
-    if not outcomes or abs(math.fsum(outcomes) / len(outcomes) - score) > SAME_SCORE:
-        return None
-    return mean_interval(outcomes)
+    return mean_interval(outcomes) if is_mean(score, outcomes) else None
+
+
+def is_mean(score: float, outcomes: Sequence[float]) -> bool:
+    """Whether a score is the mean of outcomes, so that a part of the items estimates it."""
+    return bool(outcomes) and abs(math.fsum(outcomes) / len(outcomes) - score) <= SAME_SCORE
 
 
 def wilson(successes: float, items: int, confidence: float = 0.95) -> Interval:
@@ -81,6 +84,14 @@ def wilson(successes: float, items: int, confidence: float = 0.95) -> Interval:
     low = 0.0 if successes == 0 else (centre - spread) / scale
     high = 1.0 if successes == items else (centre + spread) / scale
     return Interval(low, high)
+
+
+def unflattered(mean: float, chosen: float, drop: float) -> float:
+    """What a mean is worth when the share ``chosen`` of its items is what it was chosen by.
+
+    ``drop`` is how much programs chosen in the same way lost, on average, on items that they had not been chosen by.
+    """
+    return mean - chosen * drop
 
 
 def compare(first: Sequence[float], second: Sequence[float], confidence: float = 0.95, *, seed: int = 0) -> Comparison:

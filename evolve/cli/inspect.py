@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +51,7 @@ def ls_command(run: str | None, limit: int, state: str | None, order: str, runs:
         sign = queries.sign(connection)
     for row in rows:
         row["score"] = None if row["score"] is None else sign * row["score"]
+        row["reason"] = row["reason"] or row["stopped"]
     click.echo(render(rows, PROGRAM_COLUMNS, form) if rows or form != "table" else "no programs")
 
 
@@ -85,14 +85,18 @@ def list_runs(runs: str | None, form: str) -> None:
 @click.option("--provenance", is_flag=True, help="Print each donor's share in every layer and role instead.")
 def show_command(program: str, run: str | None, runs: str | None, form: str, prompts: bool, provenance: bool) -> None:
     """Show PROGRAM (a number, `best`, `winner`, or the start of a digest) of RUN (the newest by default)."""
-    from evolve.store import queries
+    from evolve.loop.ablation import importance
+    from evolve.store import gains, queries
 
     with opened(run, runs) as (_, connection):
         if provenance:
             click.echo(stored_provenance(connection, program, form))
             return
         row = queries.program(connection, program)
+        row["importance"] = importance(connection, row["id"])
+        row["credit"] = gains.credited(connection, row["id"])
         sign = queries.sign(connection)
+        add_intervals(connection, row, sign)
     click.echo(program_text(row, sign, form))
     for call in row["calls"] if prompts else ():
         click.echo(
@@ -115,6 +119,14 @@ def stored_provenance(connection: sqlite3.Connection, program: str, form: str) -
     return provenance_text({"program": number, **found}, form)
 
 
+def add_intervals(connection: sqlite3.Connection, row: dict[str, Any], sign: float) -> None:
+    """Gives each evaluation of a program its score's 95 % ``interval``, None where it has none."""
+    from evolve.store.tasks import split_interval
+
+    for one in row["evaluations"]:
+        one["interval"] = split_interval(connection, one["split"], sign * one["score"], one["outcomes"])
+
+
 def program_text(row: dict[str, Any], sign: float, form: str) -> str:
     """One program in the given format; JSON holds everything but the plan."""
     if form == "table":
@@ -126,8 +138,6 @@ def program_text(row: dict[str, Any], sign: float, form: str) -> str:
 
 def program_lines(row: dict[str, Any], sign: float) -> Iterator[str]:
     """A program for people: fate, scores, knobs, origin, source."""
-    from evolve.statistics import score_interval
-
     yield f"program {row['id']}: {row['state']}" + (f" ({row['reason']})" if row["reason"] else "")
     if row["message"]:
         yield "  " + printable(row["message"]) + (f" (line {row['line']})" if row["line"] else "")
@@ -137,16 +147,22 @@ def program_lines(row: dict[str, Any], sign: float) -> Iterator[str]:
             score = row[name]["score"]
             scored = "" if score is None else f" ({sign * score:.6g})"
             yield f"  {name} {row[name]['id']}{scored}: {printable(row[name]['description'])}"
+    if row.get("credit"):
+        parts = " + ".join(f"{name} {sign * gain:.4g}" for name, gain in row["credit"].items())
+        yield f"  score {sign * row['score']:.4g} = {parts}"
     for evaluation in row["evaluations"]:
         score = sign * evaluation["score"]
-        found = score_interval(score, evaluation["outcomes"])
+        found = evaluation["interval"]
         interval = f" [{found.low:.4f}, {found.high:.4f}] over {evaluation['items']} items" if found else ""
-        yield f"  {evaluation['split']:<11} {score:.6g}{interval}  {evaluation['seconds']:.2f} s"
+        early = f" of {evaluation['items_total']}, {evaluation['stopped']}" if evaluation["stopped"] else ""
+        yield f"  {evaluation['split']:<11} {score:.6g}{interval}{early}  {evaluation['seconds']:.2f} s"
         metrics = ", ".join(f"{name} {cell(value)}" for name, value in evaluation["metrics"].items())
         if metrics:
             yield f"  {'':<11} {metrics}"
     for knob in row["knobs"] or ():
         yield f"  knob {knob['name']} = {knob['value']}  in [{knob['low']}, {knob['high']}]"
+    for line in row.get("importance", ()):
+        yield f"  {line}"
     if row["children"]:
         yield f"  children: {', '.join(str(child['id']) for child in row['children'][:20])}"
     if row["source"]:
@@ -159,54 +175,65 @@ def program_lines(row: dict[str, Any], sign: float) -> Iterator[str]:
 @click.argument("second")
 @click.argument("run", required=False)
 @click.option("--split", default="search", show_default=True, help="Split whose items are compared.")
+@click.option("--items", is_flag=True, help="Also print the first items that flipped.")
 @RUNS
 @FORMAT
-def diff_command(first: str, second: str, run: str | None, split: str, runs: str | None, form: str) -> None:
+def diff_command(
+    first: str, second: str, run: str | None, split: str, items: bool, runs: str | None, form: str
+) -> None:
     """Compare programs FIRST and SECOND of RUN: text, scores with paired interval, items that flipped."""
-    from evolve.statistics import compare, flips
-    from evolve.store import queries
+    from evolve.store import queries, standings
+    from evolve.store.tasks import strata
+    from evolve.ui.difference import Pair, difference_lines, flip_rows
 
-    with opened(run, runs) as (_, connection):
+    with opened(run, runs) as (folder, connection):
         rows = [queries.program(connection, name) for name in (first, second)]
-        outcomes = [queries.outcomes(connection, row["id"], split) for row in rows]
+        answered = [standings.answered(connection, row["id"], split) for row in rows]
+        common, ours, theirs = standings.paired(*answered)
         sign = queries.sign(connection)
-    comparable = bool(outcomes[0]) and len(outcomes[0]) == len(outcomes[1])
-    won, lost = flips(outcomes[1], outcomes[0]) if comparable else ([], [])
+        made = queries.summary(connection, folder)["config"].get("prepared")
+        weighed = strata(connection, split)
+    texts = item_texts(folder, split, made) if items else ()
+    pair = Pair(rows, split, common, (ours, theirs), texts, weighed)
     if form != "table":
-        data = [{"item": item, "change": change} for change, items in (("won", won), ("lost", lost)) for item in items]
-        click.echo(render(data, ("item", "change"), form))
+        click.echo(render(flip_rows(pair), ("item", "change", *(["text"] if items else [])), form))
         return
-    names = [f"program {row['id']}" for row in rows]
-    texts = [(row["source"] or "").splitlines() for row in rows]
-    click.echo(
-        "\n".join(difflib.unified_diff(texts[0], texts[1], names[0], names[1], lineterm=""))
-        or "the programs have the same text"
-    )
-    scores = [next((e["score"] for e in row["evaluations"] if e["split"] == split), None) for row in rows]
-    for name, score in zip(names, scores, strict=True):
-        click.echo(f"{name}: {split} " + ("not evaluated" if score is None else f"{sign * score:.6g}"))
-    if comparable:
-        found = compare(outcomes[1], outcomes[0])
-        click.echo(
-            f"{names[1]} minus {names[0]}: {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}], "
-            f"McNemar p = {found.p_value:.3g}"
-        )
-        click.echo(f"items won: {len(won)} {won[:20]}\nitems lost: {len(lost)} {lost[:20]}")
+    click.echo("\n".join(difference_lines(pair, sign)))
+
+
+def item_texts(folder: Path, split: str, prepared: str | None) -> list[dict[str, Any]]:
+    """The items of a split of a run. Raises ProblemError when its file is gone or there is no such split."""
+    from evolve.evaluate.splits import Splits
+    from evolve.loop.start import existing
+
+    return Splits(existing(folder).problem.splits(Path(prepared) if prepared else None)).items(split)
 
 
 @click.command("best")
 @click.argument("run", required=False)
 @click.option("--source", is_flag=True, help="Print only the program's text.")
+@click.option("--pareto", is_flag=True, help="Print the programs that no other one beats in every objective instead.")
 @RUNS
 @FORMAT
-def best_command(run: str | None, source: bool, runs: str | None, form: str) -> None:
+def best_command(run: str | None, source: bool, pareto: bool, runs: str | None, form: str) -> None:
     """Print the winner of RUN (chosen by the validation split), or the best so far while it goes on."""
     from evolve.store import queries
 
-    with opened(run, runs) as (_, connection):
+    if source and pareto:
+        raise UsageError("--source and --pareto exclude each other; `evolve show ID` prints a program of the front")
+    with opened(run, runs) as (folder, connection):
+        if pareto:
+            from evolve.loop.start import existing
+            from evolve.ui.pareto import front_text
+
+            objectives = existing(folder).problem.manifest.objectives
+            rows = queries.programs(connection, state="scored")
+            click.echo(front_text(rows, objectives, queries.sign(connection), form))
+            return
         sign = queries.sign(connection)
         try:
             row = queries.program(connection, "winner")
         except UsageError:
             row = queries.program(connection, "best")
+        add_intervals(connection, row, sign)
     click.echo(row["source"].rstrip() if source else program_text(row, sign, form))

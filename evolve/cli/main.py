@@ -19,6 +19,8 @@ COMMANDS = {
     "show": ("evolve.cli.inspect", "Show one program: source, scores, origin, fate."),
     "diff": ("evolve.cli.inspect", "Compare two programs: text, scores, items that flipped."),
     "best": ("evolve.cli.inspect", "Print the best program of a run."),
+    "stats": ("evolve.cli.stats", "Show what each proposer brought and cost."),
+    "tune": ("evolve.cli.tune", "Tune the numbers of a program."),
     "test": ("evolve.cli.model", "Read the sealed test split for a program."),
     "export": ("evolve.cli.model", "Write a merged model as a Hugging Face checkpoint."),
     "donors": ("evolve.cli.donors", "List donors, and prepare statistics of them for recipes."),

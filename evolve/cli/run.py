@@ -65,6 +65,7 @@ def budget_options(command: Any) -> Any:
 @click.option(
     "--llm", envvar="EVOLVE_LLM", help="Proposers, such as offline:1,openai/gpt-5-mini:2.  [default: offline]"
 )
+@click.option("--strategy", help="How programs are proposed, see docs/strategies.md.  [default: evolve]")
 @click.option(
     "--models", type=click.Path(dir_okay=False), envvar="EVOLVE_MODELS", help="TOML file with one table per model."
 )
@@ -78,9 +79,9 @@ def budget_options(command: Any) -> Any:
 @RUNS
 @click.option("--plain", is_flag=True, help="Plain lines instead of the live view.")
 def run_command(problem: str, profile: str | None, evaluations: int | None, budget_usd: float | None, time: str | None,
-                seed: int, llm: str | None, models: str | None, device: str | None, workers: int | None,
-                donors: tuple[str, ...], settings: tuple[str, ...], name: str | None, runs: str | None,
-                plain: bool) -> int:  # fmt: skip
+                seed: int, llm: str | None, strategy: str | None, models: str | None, device: str | None,
+                workers: int | None, donors: tuple[str, ...], settings: tuple[str, ...], name: str | None,
+                runs: str | None, plain: bool) -> int:  # fmt: skip
     """Evolve programs for PROBLEM: a folder with a problem.toml, or the name of a shipped problem.
 
     The first Ctrl-C finishes what is in flight and prints the command that goes on; a second one aborts.
@@ -99,6 +100,7 @@ def run_command(problem: str, profile: str | None, evaluations: int | None, budg
         "budget": overrides(evaluations, budget_usd, time),
         "evaluation": {k: v for k, v in (("device", device), ("workers", workers)) if v is not None},
         "proposals": {"llm": llm} if llm else {},
+        "search": {"strategy": strategy} if strategy else {},
     }
     config = update(config, flags, "the command line")
     for text in settings:

@@ -15,7 +15,10 @@ class MergeCandidate:
     """A live merged model and the items of one split.
 
     ``model`` and ``tokenizer`` are transformers objects; the next candidate overwrites the model, so keep no reference.
-    ``items`` are the objects of the split's file in its order, ``settings`` the table of the problem's profile.
+    ``items`` are the objects of the split's file in its order (or some of them, while the candidate is raced),
+    ``settings`` the table of the problem's profile, ``task_weights`` the weights of
+    problem.toml's tasks. ``answers`` remembers what was generated, where an evaluation asks for the same in several
+    steps.
     """
 
     model: Any
@@ -23,12 +26,29 @@ class MergeCandidate:
     items: Sequence[Mapping[str, Any]]
     split: str
     settings: Mapping[str, Any]
+    answers: dict[tuple[str, Any], str] | None = field(default=None, repr=False, compare=False)
+    task_weights: Mapping[str, float] = field(default_factory=dict)
 
     def generate(self, prompts: Sequence[str], max_new_tokens: int, stop: Sequence[str] = ()) -> list[str]:
         """The model's greedy continuation of each prompt, cut before the first stop string."""
         from evolve.evaluate.generation import generate
 
-        return generate(self.model, self.tokenizer, prompts, max_new_tokens, stop)
+        if self.answers is None:
+            return generate(self.model, self.tokenizer, prompts, max_new_tokens, stop)
+        how = (max_new_tokens, tuple(stop))
+        new = [prompt for prompt in dict.fromkeys(prompts) if (prompt, how) not in self.answers]
+        texts = generate(self.model, self.tokenizer, new, max_new_tokens, stop)
+        self.answers.update(((prompt, how), text) for prompt, text in zip(new, texts, strict=True))
+        return [self.answers[prompt, how] for prompt in prompts]
+
+    def perplexity(self, texts: Sequence[str]) -> float:
+        """The exponential of the mean surprise (nats) of a token of ``texts``, the first of each text left out.
+
+        Raises CandidateError when the model's numbers are not finite.
+        """
+        from evolve.evaluate.perplexity import perplexity
+
+        return perplexity(self.model, self.tokenizer, texts)
 
 
 @dataclass
@@ -44,6 +64,7 @@ class ProgramCandidate:
     split: str
     settings: Mapping[str, Any]
     sandbox: Sandbox = field(repr=False)
+    task_weights: Mapping[str, float] = field(default_factory=dict)
     _program: Program | None = field(default=None, init=False, repr=False)
 
     def call(self, name: str, *args: Any, timeout_s: float | None = None, **kwargs: Any) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import random
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,23 +18,33 @@ _MODULE = "evolve_problem_evaluate"
 
 
 class Judged(NamedTuple):
-    """An evaluation, the seconds of each phase, and the merged model's provenance where it was measured."""
+    """An evaluation, the seconds of each phase, and the merged model's provenance where it was measured.
+
+    Of a raced evaluation ``items_total`` is the number of items of the split, and ``stopped`` says ``raced`` when not
+    all of them were answered; ``note`` says why a candidate could not be raced.
+    """
 
     evaluation: Evaluation
     phases: dict[str, float]
     provenance: dict[str, Any] | None = None
+    stopped: str | None = None
+    items_total: int | None = None
+    note: str = ""
 
 
 class Evaluator:
     """The function ``evaluate(candidate) -> Evaluation`` of a problem."""
 
-    def __init__(self, path: Path) -> None:
-        """Loads the file, which may import modules beside it. Raises EvaluatorError."""
+    def __init__(self, path: Path, stages: Sequence[str] = ()) -> None:
+        """Loads the file, which may import modules beside it. Raises EvaluatorError, also when a stage's function is
+        missing."""
         self.path = path
         module = load_module(path, _MODULE, EvaluatorError)
         self._evaluate = getattr(module, "evaluate", None)
-        if not callable(self._evaluate):
-            raise EvaluatorError(f"{path} defines no function evaluate(candidate)")
+        self._stages = {name: getattr(module, f"stage_{name}", None) for name in stages}
+        for name, function in (("evaluate", self._evaluate), *((f"stage_{n}", f) for n, f in self._stages.items())):
+            if not callable(function):
+                raise EvaluatorError(f"{path} defines no function {name}(candidate)")
 
     def evaluate(self, candidate: Any) -> Evaluation:
         """Judges a candidate, with Python's, numpy's and torch's random numbers seeded alike for each.
@@ -40,15 +52,7 @@ class Evaluator:
         Raises CandidateError as the evaluator raised it, SandboxError when programs cannot run here, and EvaluatorError
         for any other exception or a result that is no Evaluation.
         """
-        _seed()
-        try:
-            result = self._evaluate(candidate)  # type: ignore[misc]
-        except (CandidateError, EvaluatorError, SandboxError):
-            raise
-        # a process boundary: whatever a problem's code raises is recorded, and the worker lives on
-        except (Exception, SystemExit) as error:
-            traceback.print_exc()
-            raise EvaluatorError(cause(error, self.path)) from error
+        result = self._called(self._evaluate, candidate)
         if not isinstance(result, Evaluation):
             raise EvaluatorError(
                 f"{self.path.name}: evaluate() returned {type(result).__name__}; return an evolve.evaluation.Evaluation"
@@ -61,6 +65,28 @@ class Evaluator:
                 "items; return one per item, in their order, or none"
             )
         return result
+
+    def measure(self, stage: str, candidate: Any) -> float:
+        """What ``stage_<name>(candidate)`` returns, as a number that may be infinite. Raises as ``evaluate``."""
+        value = self._called(self._stages[stage], candidate)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isnan(number):
+            raise EvaluatorError(f"{self.path.name}: stage_{stage}() returned {value!r:.80}; return a number")
+        return number
+
+    def _called(self, function: Any, candidate: Any) -> Any:
+        _seed()
+        try:
+            return function(candidate)
+        except (CandidateError, EvaluatorError, SandboxError):
+            raise
+        # a process boundary: whatever a problem's code raises is recorded, and the worker lives on
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            raise EvaluatorError(cause(error, self.path)) from error
 
 
 def load_module(path: Path, name: str, failure: type[EvolveError]) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from evolve.donors.statistics import DonorStatistics
 from evolve.errors import CandidateError, ProblemError, UsageError
 from evolve.evaluate.candidate import MergeCandidate
 from evolve.evaluate.evaluator import Evaluator, Judged
+from evolve.evaluate.racing import raced
 from evolve.evaluate.splits import Splits
 from evolve.merge.export import export
 from evolve.merge.model import LiveModel
 from evolve.merge.provenance import Provenance
 from evolve.plan.plan import Plan
 from evolve.plan.validate import PlanLimits, validate
+from evolve.racing import Race
+from evolve.stages import Stage
 
 _DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -35,10 +39,12 @@ class MergeService:
         torch.set_num_threads(int(setup.get("threads", 1)))
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        self._splits = Splits(setup.get("splits", {}))
+        self._splits = Splits(setup.get("splits", {}), setup.get("tasks"))
         self._settings = dict(setup.get("settings", {}))
+        self._weights = {name: float(task["weight"]) for name, task in (setup.get("tasks") or {}).items()}
         self._limits = PlanLimits.from_dict(setup.get("limits") or {})
-        self._evaluator = Evaluator(Path(setup["evaluator"]))
+        self._stages = [Stage(**stage) for stage in setup.get("stages", ())]
+        self._evaluator = Evaluator(Path(setup["evaluator"]), [stage.name for stage in self._stages])
         device = compute_device(str(setup.get("device", "cpu")), "--set evaluation.device=")
         donors = load_donors(
             setup["donors"], device, vocabulary=setup.get("vocabulary", "reference"), tokens=setup.get("tokens")
@@ -66,23 +72,28 @@ class MergeService:
         }
 
     def evaluate(self, request: Mapping[str, Any]) -> Judged:
-        """The evaluation of a plan, on the search split its provenance too. Raises CandidateError or EvaluatorError."""
+        """The evaluation of a plan, on the search split its provenance too.
+
+        Raises CandidateError, StageRejected or EvaluatorError.
+        """
         split = str(request["split"])
         started = time.perf_counter()
         plan = self._apply(request)
-        merged = time.perf_counter()
+        phases = {"merge": time.perf_counter() - started}
+        if request.get("stages") and self._stages:
+            with _timed(phases, "stages"):
+                self._pass_stages(split)
         provenance = None
         if self._provenance is not None and split == "search":
-            provenance = self._provenance.measure(self._live.model, plan.stack)
-        measured = time.perf_counter()
-        candidate = MergeCandidate(
-            self._live.model, self._live.tokenizer, self._splits.items(split), split, dict(self._settings)
-        )
-        evaluation = self._evaluator.evaluate(candidate)
-        phases = {"merge": merged - started, "evaluate": time.perf_counter() - measured}
-        if provenance is not None:
-            phases["provenance"] = measured - merged
-        return Judged(evaluation, phases, provenance)
+            with _timed(phases, "provenance"):
+                provenance = self._provenance.measure(self._live.model, plan.stack)
+        with _timed(phases, "evaluate"):
+            if request.get("race") is None:
+                return Judged(self._evaluator.evaluate(self._candidate(split)), phases, provenance)
+            race, answers = Race.from_dict(request["race"]), dict[tuple[str, Any], str]()
+            found = raced(lambda items: self._evaluator.evaluate(self._candidate(split, items, answers)), race)
+        stopped = None if found.whole else "raced"
+        return Judged(found.evaluation, phases, provenance, stopped, len(race.order), found.note)
 
     def export(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Writes a plan's model to ``folder``. Raises CandidateError, UsageError or RunError."""
@@ -97,6 +108,22 @@ class MergeService:
 
     def close(self) -> None:
         """Nothing outlives the process."""
+
+    def _pass_stages(self, split: str) -> None:
+        for stage in self._stages:
+            count = len(self._splits.items(split))
+            items = range(min(stage.items or count, count))
+            stage.check(self._evaluator.measure(stage.name, self._candidate(split, items)))
+
+    def _candidate(
+        self, split: str, wanted: Sequence[int] | None = None, answers: dict[tuple[str, Any], str] | None = None
+    ) -> MergeCandidate:
+        """The live model with all items of a split, or with some."""
+        items = self._splits.items(split)
+        if wanted is not None:
+            items = [items[index] for index in wanted]
+        settings, weights = dict(self._settings), dict(self._weights)
+        return MergeCandidate(self._live.model, self._live.tokenizer, items, split, settings, answers, weights)
 
     def _open_statistics(self, spec: StatisticsSpec) -> None:
         """What is prepared now is what plans may read; texts that cannot be read only mean that nothing is."""
@@ -129,6 +156,16 @@ class MergeService:
             torch.cuda.empty_cache()
             raise failure
         return plan
+
+
+@contextmanager
+def _timed(phases: dict[str, float], phase: str) -> Iterator[None]:
+    """Adds the seconds of the block to ``phases``."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        phases[phase] = time.perf_counter() - started
 
 
 def _dtype(name: str) -> torch.dtype | None:

@@ -24,12 +24,16 @@ _TAIL_BYTES = 2000
 
 
 class Result(NamedTuple):
-    """An evaluation, the seconds it took in all and by phase, and the model's provenance where it was measured."""
+    """An evaluation, the seconds it took in all and by phase, the model's provenance where it was measured, and what
+    became of the race (see ``evolve.evaluate.evaluator.Judged``)."""
 
     evaluation: Evaluation
     seconds: float
     phases: dict[str, float]
     provenance: dict[str, Any] | None = None
+    stopped: str | None = None
+    items_total: int | None = None
+    note: str = ""
 
 
 class WorkerPool:
@@ -85,13 +89,17 @@ class WorkerPool:
     ) -> Result:
         """Evaluates ``{"plan": ...}`` or ``{"source": ...}`` on a split.
 
+        With ``{"race": ...}`` (plain data of ``evolve.racing.Race``) a plan is evaluated in growing batches, with
+        ``{"stages": True}`` either only after it has passed the problem's stages.
+
         ``on_start`` is called when a worker takes it up, and ``timeout_s`` counts from then. Raises CandidateError,
-        EvaluatorError or ProblemError as the worker does, EvaluationTimeout, and WorkerDied with the signal and the
-        end of the worker's log; the worker is then replaced.
+        StageRejected, EvaluatorError or ProblemError as the worker does, EvaluationTimeout, and WorkerDied with the
+        signal and the end of the worker's log; the worker is then replaced.
         """
         answer = await self._ask({"do": "evaluate", "split": split, **work}, timeout_s, on_start)
         evaluation = Evaluation.from_dict(answer["evaluation"])
-        return Result(evaluation, answer["seconds"], answer["phases"], answer["provenance"])
+        rest = (answer[name] for name in ("seconds", "phases", "provenance", "stopped", "items_total", "note"))
+        return Result(evaluation, *rest)
 
     async def export(
         self, plan: Mapping[str, Any], folder: Path, card: str = "", timeout_s: float | None = None

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evolve.errors import ProblemError
 
-SEALED = "test"
+SEALED = ("test", "held_out")
+HELD_OUT = "held_out"
 
 
 class Splits:
-    """Reads each split's JSONL file (one object per line) when it is first asked for; the sealed one not before."""
+    """Reads each split's JSONL file (one object per line) when it is first asked for; the sealed ones not before."""
 
-    def __init__(self, paths: Mapping[str, str | Path]) -> None:
-        """Raises ProblemError for a file that does not exist."""
+    def __init__(self, paths: Mapping[str, str | Path], tasks: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """``tasks`` are the problem's, with ``weight`` and ``held_out``; each item must then name one of its split.
+
+        Raises ProblemError for a file that does not exist.
+        """
+        self._tasks = dict(tasks or {})
         self._paths = {name: Path(path) for name, path in paths.items()}
         self._items: dict[str, list[dict[str, Any]]] = {}
         for name, path in self._paths.items():
@@ -33,12 +38,31 @@ class Splits:
             if name not in self._paths and name != "search":
                 known = ", ".join(self._paths) or "none"
                 raise ProblemError(f"the problem has no split {name!r}; its splits: {known}")
-            self._items[name] = _read(self._paths[name]) if name in self._paths else []
+            items = _read(self._paths[name]) if name in self._paths else []
+            if items and self._tasks:
+                _check_tasks(items, name, self._tasks, self._paths[name])
+            self._items[name] = items
         return copy.deepcopy(self._items[name])
 
     def counts(self) -> dict[str, int | None]:
-        """Number of items by split; None for the sealed split, which stays closed."""
-        return {name: None if name == SEALED else len(self.items(name)) for name in self._paths}
+        """Number of items by split; None for a sealed split, which stays closed."""
+        return {name: None if name in SEALED else len(self.items(name)) for name in self._paths}
+
+
+def _check_tasks(
+    items: Sequence[Mapping[str, Any]], split: str, tasks: Mapping[str, Mapping[str, Any]], path: Path
+) -> None:
+    """Every item names a task of this split, and every task of it has an item, so that the score means the same."""
+    wanted = {name for name, task in tasks.items() if bool(task["held_out"]) == (split == HELD_OUT)}
+    for number, item in enumerate(items, 1):
+        task = item.get("task")
+        if not isinstance(task, str) or task not in tasks:
+            raise ProblemError(f"{path}, item {number}: task {task!r} is none of problem.toml's: {', '.join(tasks)}")
+        if task not in wanted:
+            kind = "held out; move the item to the split 'held_out'" if split != HELD_OUT else "not held out; remove it"
+            raise ProblemError(f"{path}, item {number}: split {split!r} holds the task {task!r}, which is {kind}")
+    if missing := wanted - {item["task"] for item in items}:
+        raise ProblemError(f"{path}: split {split!r} has no item of the task {min(missing)!r}; add some")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

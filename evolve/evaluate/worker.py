@@ -86,6 +86,9 @@ def _answer(service: Service, request: Mapping[str, Any]) -> dict[str, Any]:
                 "seconds": sum(judged.phases.values()),
                 "phases": judged.phases,
                 "provenance": judged.provenance,
+                "stopped": judged.stopped,
+                "items_total": judged.items_total,
+                "note": judged.note,
             }
         else:
             action = {"export": service.export, "check_plan": service.check_plan}[request["do"]]

@@ -6,12 +6,16 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from evolve.errors import ProviderError
-from evolve.llm.completion import Answer, Backend, Completion, Message
+from evolve.llm.completion import Backend, Completion, Message
+from evolve.llm.embedding import Embedding
 from evolve.llm.failures import Diagnosis, diagnose
 from evolve.llm.models import BackendName, ModelConfig
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,33 +62,48 @@ class Client:
         Retries 429, 5xx, timeouts, broken connections and broken JSON. Raises AuthenticationFailed for 401 and 403,
         ProviderError for everything else and when the attempts are used up.
         """
+        started = time.monotonic()
+        found, attempts = await self._retried(
+            config, timeout_s, lambda backend: backend.ask(config, list(messages), temperature)
+        )
+        cost = config.cost_usd(found.tokens_in, found.tokens_out)
+        return Completion(
+            text=found.text,
+            tokens_in=found.tokens_in,
+            tokens_out=found.tokens_out,
+            cost_usd=found.cost_usd if cost is None else cost,
+            seconds=time.monotonic() - started,
+            model=found.model,
+            attempts=attempts,
+        )
+
+    async def embed(self, config: ModelConfig, text: str, *, timeout_s: float | None = None) -> Embedding:
+        """The vector of a text, from a service's embedding model. Retries and raises as ``complete`` does."""
+        started = time.monotonic()
+        found, attempts = await self._retried(config, timeout_s, lambda backend: backend.embed(config, text))
+        return replace(found, seconds=time.monotonic() - started, attempts=attempts)
+
+    async def _retried(
+        self, config: ModelConfig, timeout_s: float | None, call: Callable[[Backend], Awaitable[T]]
+    ) -> tuple[T, int]:
+        """What the call gives, and how many attempts it took."""
         config.key()  # a missing key is told before anything is imported or sent
         limit_s = timeout_s or config.timeout_s
-        started = time.monotonic()
         for attempt in range(1, self._retry.attempts + 1):
-            found = await self._attempt(config, list(messages), temperature, limit_s)
-            if isinstance(found, Answer):
-                cost = config.cost_usd(found.tokens_in, found.tokens_out)
-                return Completion(
-                    text=found.text,
-                    tokens_in=found.tokens_in,
-                    tokens_out=found.tokens_out,
-                    cost_usd=found.cost_usd if cost is None else cost,
-                    seconds=time.monotonic() - started,
-                    model=found.model,
-                    attempts=attempt,
-                )
+            found = await self._attempt(config, limit_s, call)
+            if not isinstance(found, Diagnosis):
+                return found, attempt
             await self._wait(found, attempt)
         raise AssertionError("the last failed attempt raises")
 
     async def _attempt(
-        self, config: ModelConfig, messages: list[Message], temperature: float | None, limit_s: float
-    ) -> Answer | Diagnosis:
+        self, config: ModelConfig, limit_s: float, call: Callable[[Backend], Awaitable[T]]
+    ) -> T | Diagnosis:
         """One call; the boundary at which any exception of a client library becomes a Diagnosis."""
         backend = await self._backend(config.backend_name)
         try:
             async with asyncio.timeout(limit_s):
-                return await backend.ask(config, messages, temperature)
+                return await call(backend)
         except Exception as error:
             cause = error.__cause__ if isinstance(error.__cause__, ProviderError) else error
             return diagnose(cause, config)

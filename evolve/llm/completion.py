@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from evolve.llm.embedding import Embedding
 from evolve.llm.models import ModelConfig
 
 
@@ -44,9 +45,11 @@ class Completion:
 
 
 class Backend(Protocol):
-    """One way to reach a service. ``ask`` makes exactly one HTTP call, raises whatever its library raises, and is
-    safe to await several times at once; ``aclose`` frees its connections."""
+    """One way to reach a service. ``ask`` and ``embed`` make exactly one HTTP call, raise whatever their library
+    raises, and are safe to await several times at once; ``aclose`` frees its connections."""
 
     async def ask(self, config: ModelConfig, messages: list[Message], temperature: float | None) -> Answer: ...
+
+    async def embed(self, config: ModelConfig, text: str) -> Embedding: ...
 
     async def aclose(self) -> None: ...

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from evolve.llm.completion import Answer, Message
+from evolve.llm.embedding import Embedding, embedding_of
 from evolve.llm.failures import ReplyTooLarge
 from evolve.llm.models import ModelConfig
 from evolve.llm.openai_backend import answer_of
@@ -52,6 +53,21 @@ class LiteLLMBackend:
         if len(answer.text.encode()) > config.max_reply_bytes:
             raise ReplyTooLarge(f"the reply exceeds max_reply_bytes = {config.max_reply_bytes}")
         return answer
+
+    async def embed(self, config: ModelConfig, text: str) -> Embedding:
+        """One text's embedding, priced as completions are."""
+        litellm = await asyncio.to_thread(_litellm)
+        given = {"api_base": config.api_base, "api_key": config.key()}
+        reply = await litellm.aembedding(
+            model=config.served_name,
+            input=[text],
+            timeout=config.timeout_s,
+            num_retries=0,
+            max_retries=0,
+            **{name: value for name, value in given.items() if value is not None},
+            **config.extra,
+        )
+        return embedding_of(reply, config, None if config.api_base else _cost_usd(litellm, reply))
 
     async def aclose(self) -> None:
         """Closes litellm's shared connections."""

@@ -9,6 +9,7 @@ import httpx
 import openai
 
 from evolve.llm.completion import Answer, Message
+from evolve.llm.embedding import Embedding, embedding_of
 from evolve.llm.failures import ReplyTooLarge
 from evolve.llm.models import ModelConfig
 
@@ -78,6 +79,17 @@ class OpenAIBackend:
             **options,
         )
         return answer_of(reply, config, cost_usd=None)
+
+    async def embed(self, config: ModelConfig, text: str) -> Embedding:
+        """One text's embedding."""
+        reply: Any = await self._client(config).embeddings.create(
+            model=config.served_name,
+            input=text,
+            encoding_format="float",
+            timeout=config.timeout_s,
+            extra_body=config.extra or None,
+        )
+        return embedding_of(reply, config, cost_usd=None)
 
     async def aclose(self) -> None:
         """Closes all connections."""

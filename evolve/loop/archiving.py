@@ -10,6 +10,7 @@ from evolve.loop.parts import Parts
 from evolve.search.archive import AddStatus, Program
 from evolve.search.features import cell_key
 from evolve.search.islands import Islands, Move
+from evolve.store import recall
 from evolve.store.records import ArchiveStatus, Cell
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ class Archiving:
         self._parts = parts
         evaluations = parts.database.counts().evaluations
         self._islands = Islands(
-            parts.archive, search.migration_interval, search.stagnation_evaluations, evaluations=evaluations
-        )
+            parts.archive, search.migration_interval, search.stagnation_evaluations, evaluations=evaluations,
+            fruitless=recall.fruitless(parts.database.connection),
+        )  # fmt: skip
 
     def add(self, ticket: Ticket, evaluation: Evaluation) -> tuple[ArchiveStatus, list[Cell]]:
         """Offers a scored program to the archive; returns what became of it and the cell it took, if any."""

@@ -8,8 +8,8 @@ from typing import Any
 from evolve import __version__
 from evolve.loop.parts import Parts
 from evolve.sources import described
-from evolve.statistics import score_interval
 from evolve.store import queries
+from evolve.store.tasks import split_interval
 
 
 def model_card(parts: Parts, number: int) -> str:
@@ -35,7 +35,7 @@ def _scores(parts: Parts, row: dict[str, Any]) -> Iterator[str]:
     )
     for evaluation in row["evaluations"]:
         score = parts.problem.sign * evaluation["score"]
-        found = score_interval(score, evaluation["outcomes"])
+        found = split_interval(parts.database.connection, evaluation["split"], score, evaluation["outcomes"])
         interval = f"{found.low:.4f} to {found.high:.4f}" if found else ""
         yield f"| {evaluation['split']} | {evaluation['items']} | {score:.4f} | {interval} |"
     yield "\nThe search split drove the evolution and flatters the model; the test split did not."

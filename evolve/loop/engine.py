@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from evolve.errors import AuthenticationFailed, EvaluatorError, EvolveError, ProviderError, RunError
+from evolve.errors import AuthenticationFailed, EvaluatorError, EvolveError, ProposalError, ProviderError, RunError
 from evolve.loop import lifecycle
+from evolve.loop.ablation import Ablation
 from evolve.loop.archiving import Archiving
+from evolve.loop.fresh import Freshener
 from evolve.loop.lifecycle import Duplicate, Scored, Ticket
 from evolve.loop.observer import Improvement
 from evolve.loop.order import Turnstile
 from evolve.loop.parts import Parts
-from evolve.statistics import score_interval
+from evolve.loop.passage import Passage
 from evolve.store import queries
+from evolve.store.recall import ABLATION
 from evolve.store.records import Attempt, ProposalRequest
+from evolve.store.tasks import split_interval
 from evolve.strategies.base import Ask, Strategy, Told
 
 if TYPE_CHECKING:
@@ -42,6 +47,10 @@ class Engine:
         self.draining = False
         self._strategy = strategy
         self._archiving = Archiving(parts)
+        self._passage = Passage(parts)
+        self._ablation = Ablation(parts)
+        self._freshener = Freshener(parts)
+        self._again: deque[Ask] = deque()
         ordered = parts.pool.count == 1 and parts.ensemble.offline_only
         self._prepared = Turnstile(ordered)
         self._committed = Turnstile(ordered)
@@ -62,7 +71,8 @@ class Engine:
         Raises RunError when no seed can be evaluated, AuthenticationFailed or ProviderError when no proposer is left.
         """
         for attempt in self.parts.database.attempts():
-            self._strategy.tell(told(attempt))
+            if attempt.request.patch != ABLATION:
+                self._strategy.tell(told(attempt))
         with self._interruptible():
             await self._seeds()
             self.parts.status.phase = "evolving"
@@ -144,7 +154,7 @@ class Engine:
             seed_name, ask.note,
         )  # fmt: skip
         number = database.begin_proposal(row)
-        if ask.parent is not None:
+        if ask.parent is not None and ask.patch != ABLATION:
             self.parts.archive.begin_child(ask.parent)
         return Ticket(self._number(), number, ask, ask.source, ask.description, seed_name=seed_name)
 
@@ -153,6 +163,7 @@ class Engine:
         return self._numbers - 1
 
     def _start(self, ticket: Ticket) -> None:
+        ticket.conditions = self._passage.conditions(ticket)
         task = asyncio.create_task(self._live(ticket), name=f"proposal {ticket.id}")
         self._tasks.add(task)
         self.parts.status.in_flight += 1
@@ -172,11 +183,18 @@ class Engine:
     def _launch(self) -> None:
         """Fills the free places with new proposals."""
         while self._room():
-            ask = self._strategy.ask(self._generator(self.parts.database.counts().proposals + 1))
+            ask = self._next()
             if ask is None:
                 self._idle = not self.parts.status.in_flight
                 return
             self._start(self._begun(ask))
+
+    def _next(self) -> Ask | None:
+        """What is proposed next: another try of a request, a due ablation, else what the strategy wants."""
+        if self._again:
+            return self._again.popleft()
+        rng = self._generator(self.parts.database.counts().proposals + 1)
+        return self._ablation.ask(self._evaluations) or self._strategy.ask(rng)
 
     def _generator(self, number: int) -> numpy.random.Generator:
         """The generator of proposal ``number``; every random choice of the search comes from one of these."""
@@ -201,14 +219,16 @@ class Engine:
         result: Scored | EvolveError
         try:
             async with self._prepared.turn(ticket.number):
-                await lifecycle.prepare(self.parts, ticket)
-            result = await lifecycle.score(self.parts, ticket)
+                await self._passage.prepare(ticket)
+            result = await self._passage.score(ticket)
         except RunError:
             raise
         except EvolveError as error:
             result = error
         async with self._committed.turn(ticket.number):
             self._finish(ticket, result)
+            if (elite := self._freshener.due(self._evaluations)) is not None:
+                await self._freshener.refresh(elite)
             # Sampling happens here, before the next number may commit: what it sees follows from numbers alone.
             self.parts.status.in_flight -= 1
             self._launch()
@@ -221,17 +241,29 @@ class Engine:
             self._score(ticket, result)
         else:
             self._fail(ticket, result)
-        self._strategy.tell(told(self.parts.database.attempt(ticket.id)))
+        self._learn(ticket, result)
         status, archive = self.parts.status, self.parts.archive
         status.evaluations = self._evaluations
         status.cells_filled, status.cells_total = archive.filled(), archive.size
         cost = self.parts.database.cost()
         status.cost_usd, status.cost_known = cost.known_usd, cost.unknown_calls == 0
 
+    def _learn(self, ticket: Ticket, result: Scored | EvolveError) -> None:
+        """Tells everyone who learns from how proposals end."""
+        if ticket.ask.patch != ABLATION:
+            self._strategy.tell(told(self.parts.database.attempt(ticket.id)))
+        if self._passage.prediction is not None:
+            whole = result if isinstance(result, Scored) and result.stopped is None else None
+            self._passage.prediction.learn(ticket.id, whole.evaluation.score if whole else None)
+        again = self._passage.novelty.again(ticket, result, self._generator(ticket.id))
+        if again is not None:
+            self._again.append(again)
+
     def _fail(self, ticket: Ticket, error: EvolveError) -> None:
         lifecycle.close(self.parts, ticket, error)
-        self._evaluations += ticket.evaluating
-        self._fruitless = 0 if ticket.evaluating else self._fruitless + 1
+        used = ticket.evaluating and not isinstance(error, ProposalError)
+        self._evaluations += used
+        self._fruitless = 0 if used else self._fruitless + 1
         if isinstance(error, Duplicate):
             self.parts.status.duplicates += 1
             return
@@ -259,11 +291,14 @@ class Engine:
     def _score(self, ticket: Ticket, scored: Scored) -> None:
         evaluation, archive = scored.evaluation, self.parts.archive
         before = archive.best()
-        status, cells = self._archiving.add(ticket, evaluation)
+        eligible = scored.stopped is None and ticket.ask.patch != ABLATION
+        status, cells = self._archiving.add(ticket, evaluation) if eligible else ("not_added", [])
         self.parts.database.add_evaluation(
             ticket.id, evaluation, seconds=scored.seconds, phases=scored.phases, archive_status=status, cells=cells,
-            provenance=scored.provenance,
+            provenance=scored.provenance, stopped=scored.stopped, items_total=scored.items_total,
         )  # fmt: skip
+        if not eligible:
+            return
         if before is None or evaluation.score > before.score:
             self._improved(ticket, scored, before.score if before else None)
         self._archiving.move(self._generator(-ticket.id))
@@ -272,7 +307,8 @@ class Engine:
         sign, status = self.parts.problem.sign, self.parts.status
         evaluation = scored.evaluation
         status.best, status.best_score = ticket.id, sign * evaluation.score
-        status.interval = score_interval(status.best_score, evaluation.outcomes)
+        connection = self.parts.database.connection
+        status.interval = split_interval(connection, "search", status.best_score, evaluation.outcomes)
         gain = evaluation.score - before if before is not None else 0.0
         found = Improvement(ticket.id, self._evaluations, sign * evaluation.score, sign * gain, ticket.description)
         status.improvements.append(found)

@@ -1,27 +1,33 @@
-"""The end of a run: the validation split chooses the winner, the sealed test split is read once."""
+"""The end of a run: validation items choose the winner, the sealed test split is read once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from evolve.errors import EvolveError
 from evolve.loop import lifecycle
 from evolve.loop.parts import Parts
-from evolve.store import queries
+from evolve.loop.tasks import note_tasks
+from evolve.statistics import is_mean
+from evolve.store import queries, standings
+
+SPLITS = ("search", "validation")
 
 
 async def conclude(parts: Parts) -> int | None:
     """Evaluates finalists and baselines on the other splits, records the winner and returns its id.
 
-    Without a validation split the best of the search split wins. Programs that already have an evaluation keep it, so
-    an interrupted conclusion goes on where it was.
+    Finalists are the programs with the highest standing, whichever strategy proposed them. The winner has the highest
+    mean over search and validation items together, which gives a better program than the validation items alone
+    (docs/statistics.md); where scores are no means of outcomes, the highest validation score. Without a validation
+    split the best of the search split wins. Held-out tasks are read after that, by the winner and the baselines.
+    Programs that already have an evaluation keep it, so an interrupted conclusion goes on where it was.
     """
     connection = parts.database.connection
-    finalists: list[int] = [
-        row["id"] for row in queries.programs(connection, limit=parts.config.evaluation.finalists, state="scored")
-    ]
+    finalists = standings.best(connection, parts.config.evaluation.finalists)
     if not finalists:
         return None
     baselines = [row["id"] for row in queries.baselines(connection) if row["state"] == "scored"]
@@ -29,20 +35,32 @@ async def conclude(parts: Parts) -> int | None:
     if "validation" in parts.splits:
         parts.status.phase = "validating"
         await evaluate_all(parts, [*finalists, *baselines], "validation")
-        scores = {number: _score(parts, number, "validation") for number in finalists}
-        winner = max(finalists, key=lambda number: (scores[number], -finalists.index(number)))
+        winner = chosen(connection, finalists)
     if "test" in parts.splits:
         parts.status.phase = "testing"
         await evaluate_all(parts, [winner, *baselines], "test")
+    if "held_out" in parts.splits:
+        parts.status.phase = "testing held-out tasks"
+        await evaluate_all(parts, [winner, *baselines], "held_out")
     parts.database.set_winner(winner)
     parts.status.phase = "finished"
     parts.observer.update(parts.status)
     return winner
 
 
+def chosen(connection: sqlite3.Connection, finalists: Sequence[int]) -> int:
+    """The winner among finalists, the one with the higher standing of equals; one without a validation score loses."""
+    validated = [number for number in finalists if _score(connection, number, "validation") is not None]
+    scores = {number: _score(connection, number, "validation") for number in validated}
+    if all(_is_mean(connection, number) for number in validated):
+        scores = {number: standings.pooled(connection, number, SPLITS) for number in validated}
+    return max(validated or finalists[:1], key=lambda number: (scores.get(number, 0.0), -finalists.index(number)))
+
+
 async def evaluate_all(parts: Parts, programs: Iterable[int], split: str) -> None:
     """Evaluates each program on ``split`` unless it has been; a program that fails there is reported and left out."""
     parts.observer.update(parts.status)
+    note_tasks(parts.database, parts.problem, split)
     waiting = [number for number in dict.fromkeys(programs) if not _has(parts, number, split)]
     await asyncio.gather(*(_evaluate(parts, number, split) for number in waiting))
 
@@ -67,6 +85,12 @@ def _has(parts: Parts, number: int, split: str) -> bool:
     return any(row["split"] == split for row in queries.evaluations(parts.database.connection, number))
 
 
-def _score(parts: Parts, number: int, split: str) -> float:
-    rows = queries.evaluations(parts.database.connection, number)
-    return next((row["score"] for row in rows if row["split"] == split), float("-inf"))
+def _is_mean(connection: sqlite3.Connection, number: int) -> bool:
+    """Whether the program's scores on both splits are the means of its outcomes."""
+    rows = [row for row in queries.evaluations(connection, number) if row["split"] in SPLITS]
+    return all(is_mean(row["score"], row["outcomes"]) for row in rows)
+
+
+def _score(connection: sqlite3.Connection, number: int, split: str) -> float | None:
+    rows = queries.evaluations(connection, number)
+    return next((row["score"] for row in rows if row["split"] == split), None)

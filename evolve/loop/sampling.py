@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
+from evolve.config import WEIGHTS, nearest
+from evolve.errors import UsageError
 from evolve.loop.parts import Parts
-from evolve.propose.base import Failure, Parent, ProposalRequest
+from evolve.propose.base import Failure, Parent, ProposalRequest, Proposer
+from evolve.search.bandit import RULES, Bandit
 from evolve.search.inspirations import inspirations, mate
 from evolve.search.samplers import sampler
-from evolve.statistics import score_interval
+from evolve.store.tasks import split_interval
 from evolve.strategies.base import Ask, Setting, Told
+from evolve.strategies.credit import Credit
+from evolve.strategies.tuning import Controller
 
 if TYPE_CHECKING:
     import numpy
@@ -18,23 +23,38 @@ if TYPE_CHECKING:
 PARENTS_KEPT = 512
 RELATIVES = 24
 FAILED_KEPT = 20
+SURVEYED = "surveyed"
+"""Key of ``Ask.note``: how many surveys there are with this one."""
 
 
 class Evolution:
-    """Draws parents, mates and inspirations from the archive and writes the request for a proposer."""
+    """Draws parents, mates and inspirations from the archive and writes the request for a proposer.
+
+    A merge begins with a survey; afterwards a controller divides evaluations between new structures and the tuning of
+    numbers, and a bandit chooses who proposes a structure.
+    """
 
     def __init__(self, parts: Parts, setting: Setting) -> None:
         self._parts = parts
         self._setting = setting
         self._choose = sampler(parts.config.search.parent_sampler)
         self._known: OrderedDict[int, Parent] = OrderedDict()
+        self._surveyed = 0
+        self._bandit = _bandit(parts)
+        self._credit = Credit(self._bandit) if self._bandit is not None else None
+        self._controller = Controller(self.parent, parts.config.seed) if parts.config.search.tuning else None
         self._failed: deque[int] = deque(maxlen=FAILED_KEPT)
 
     def ask(self, rng: numpy.random.Generator) -> Ask:
         """A change of an elite, or the repair of a failed program."""
         parts, setting = self._parts, self._setting
         island = int(rng.integers(len(parts.archive.islands)))
-        proposer = parts.ensemble.choose(rng)
+        proposer = self._survey()
+        surveys = proposer is not None
+        if proposer is None:
+            if (tuned := self._tuned(rng)) is not None:
+                return tuned
+            proposer = self._proposer(rng)
         repairs = bool(self._failed) and "fix" in proposer.patches
         repair = repairs and rng.random() < parts.config.search.fix_probability
         material = {"parent": self.parent(self._failed.popleft())} if repair else self._child(island, rng)
@@ -50,6 +70,7 @@ class Evolution:
             patch="fix" if repair else None,
             **material,
         )
+        self._surveyed += surveys
         return Ask(
             arm=proposer.name,
             request=request,
@@ -59,10 +80,35 @@ class Evolution:
             parent=int(request.parent.id),
             mate=int(request.mate.id) if request.mate else None,
             inspirations=tuple(int(one.id) for one in request.inspirations),
+            note={SURVEYED: self._surveyed} if surveys else {},
         )
 
+    def _survey(self) -> Proposer | None:
+        """The proposer of the first proposals of a merge with a base."""
+        if self._setting.kind != "merge" or self._setting.base is None or not self._setting.experts:
+            return None
+        budget = self._parts.config.budget.evaluations
+        wanted = self._parts.config.search.survey
+        if self._surveyed >= (min(wanted, budget // 10) if budget else wanted):
+            return None
+        from evolve.propose.mutator.survey import Survey
+
+        return Survey()
+
+    def _tuned(self, rng: numpy.random.Generator) -> Ask | None:
+        return self._controller.next(rng, self._parts.archive.elites()) if self._controller is not None else None
+
+    def _proposer(self, rng: numpy.random.Generator) -> Proposer:
+        ensemble = self._parts.ensemble
+        return ensemble[self._bandit.choose(rng, ensemble.names)] if self._bandit is not None else ensemble.choose(rng)
+
     def tell(self, told: Told) -> None:
-        """Remembers programs that failed, for repair."""
+        """Credits the arm and remembers programs that failed, for repair."""
+        self._surveyed = max(self._surveyed, told.note.get(SURVEYED, 0))
+        if self._credit is not None:
+            self._credit.tell(told)
+        if self._controller is not None:
+            self._controller.tell(told)
         if told.state in ("failed", "rejected") and told.source is not None:
             self._failed.append(told.id)
 
@@ -94,7 +140,8 @@ class Evolution:
 
     def _read(self, number: int) -> Parent:
         row = self._parts.database.program(number)
-        found = score_interval(row.score, row.outcomes) if row.score is not None else None
+        connection = self._parts.database.connection
+        found = split_interval(connection, "search", row.score, row.outcomes) if row.score is not None else None
         error = Failure(row.reason, row.message or "", row.line) if row.reason else None
         return Parent(
             id=str(number),
@@ -108,3 +155,13 @@ class Evolution:
             error=error,
             description=row.description,
         )
+
+
+def _bandit(parts: Parts) -> Bandit | None:
+    """The bandit over the proposers; None where they are drawn by weight. Raises UsageError for an unknown rule."""
+    rule, weights = parts.config.search.bandit, {arm.weight for arm in parts.ensemble.arms}
+    if rule not in ("auto", WEIGHTS, *RULES):
+        raise UsageError(f"unknown search.bandit {rule!r}; {nearest(rule, ('auto', WEIGHTS, *RULES))}")
+    if rule == WEIGHTS or (rule == "auto" and len(weights) > 1):
+        return None
+    return Bandit(parts.ensemble.names, "thompson" if rule == "thompson" else "ucb")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from evolve.errors import RunError
 from evolve.loop import folder as folders
 from evolve.loop.observer import Observer, Status
 from evolve.loop.parts import Parts
+from evolve.loop.strategy import strategy_of
+from evolve.loop.tasks import note_tasks
 from evolve.problem import Problem
 from evolve.resources import cache_folder
 from evolve.site import Site
@@ -81,8 +83,10 @@ def worker_setup(problem: Problem, config: RunConfig, made: Path | None) -> dict
         **problem.vocabulary,
         "tokenizer": problem.profile.tokenizer or None,
         "splits": problem.splits(made),
+        "tasks": problem.tasks,
         "statistics": statistics.to_dict() if statistics else None,
         "settings": problem.profile.settings,
+        "stages": [asdict(stage) for stage in problem.stages if stage.kind == "metric"],
         "device": config.evaluation.device,
         "dtype": config.evaluation.dtype,
         "provenance": config.evaluation.provenance,
@@ -109,9 +113,11 @@ async def assembled(intent: Intent, observer: Observer) -> AsyncIterator[Parts]:
             "starting workers" + ("; what they align takes long once, then it is cached" if aligns else "")
         )
         async with _machines(intent, problem, made) as (pool, sandbox):
+            note_tasks(database, problem, "search")
             parts = _parts(intent, problem, observer, database, pool, sandbox, ensemble)
             for note in (*machine_notes(pool, sandbox), *pool.info.get("notes", [])):
                 observer.message(note)
+            strategy_of(parts)  # what the settings ask of it in vain is told before anything is kept
             began = True
             try:
                 yield parts

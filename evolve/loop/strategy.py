@@ -26,6 +26,7 @@ def setting_of(parts: Parts) -> Setting:
         seed=parts.config.seed,
         ensemble=parts.ensemble,
         archive=parts.archive,
+        evaluations=parts.config.budget.evaluations,
         options=parts.config.search.options,
     )
 

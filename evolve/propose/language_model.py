@@ -92,6 +92,13 @@ class LanguageModel:
             return Proposal(source, description, patch, self.name, tuple(calls))
         raise AssertionError("the last attempt returns or raises")
 
+    async def answer(self, messages: list[Message]) -> Call:
+        """The recorded call of a question that is no request for a program.
+
+        Raises ProviderError, carrying the call, when the service fails.
+        """
+        return self._call(messages, await self._ask(messages, None, []), None)
+
     async def _ask(self, messages: list[Message], temperature: float | None, calls: list[Call]) -> Completion:
         try:
             return await self._client.complete(self._config, messages, temperature=temperature)

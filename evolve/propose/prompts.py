@@ -34,6 +34,11 @@ def retry_prompt(reason: str, patch: Patch) -> str:
     return _environment().get_template("retry.jinja").render(reason=reason, patch=patch).strip() + "\n"
 
 
+def novelty_prompt(known: str, program: str) -> str:
+    """The question to a judge whether a program is meaningfully different from a known one."""
+    return _environment().get_template("novelty.jinja").render(known=known, program=program).strip() + "\n"
+
+
 def _render(template: str, request: ProposalRequest) -> str:
     merge = request.kind == "merge"
     text = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +29,21 @@ class Islands:
     Every ``interval`` evaluations each island sends copies of its best elite and of a tenth of the others to the next
     island of the ring. An island whose best score has not risen for ``stagnation`` of its own evaluations is cleared
     and given copies of a quarter of the elites of all islands, unless the best program of all was born there. Zero
-    switches either off; a single island does neither. Counting towards stagnation starts afresh with each process.
+    switches either off; a single island does neither. An island that is new in a resumed run has nothing to send yet
+    and receives like the others.
     """
 
-    def __init__(self, archive: Archive, interval: int, stagnation: int = 0, *, evaluations: int = 0) -> None:
-        """``evaluations``: how many were made before, when a run is resumed."""
+    def __init__(
+        self,
+        archive: Archive,
+        interval: int,
+        stagnation: int = 0,
+        *,
+        evaluations: int = 0,
+        fruitless: Mapping[int, int] | None = None,
+    ) -> None:
+        """When a run is resumed, ``evaluations`` are those made before, ``fruitless`` those of each island since its
+        best elite took its cell."""
         self._archive = archive
         self._interval = interval
         self._stagnation = stagnation
@@ -42,6 +53,9 @@ class Islands:
         self._fruitless = [0 for _ in archive.islands]
         for island in archive.islands:
             self._note_best(island)
+        for island, count in (fruitless or {}).items():
+            if island in archive.islands:
+                self._fruitless[island] = count
 
     def record(self, island: int, score: float) -> None:
         """Counts one evaluation of a program born on ``island``; call it after ``Archive.add``."""

@@ -124,6 +124,11 @@ class Database(Readback):
         if self._tables.execute(statement, [*map(storable, values.values()), proposal_id]).rowcount != 1:
             raise RunError(f"this run has no proposal {proposal_id}; call begin_proposal first")
 
+    def set_predicted(self, proposal_id: int, score: float) -> None:
+        """Stores the score that a surrogate expects of a proposal."""
+        with self._transaction():
+            self._update(proposal_id, {"predicted": score})
+
     def _unfinished_state(self, proposal_id: int) -> tuple[ProposalState, bool]:
         # The state, and whether an evaluation has begun.
         query = "SELECT state, evaluating_at IS NOT NULL FROM proposals WHERE id = ?"
@@ -259,13 +264,18 @@ class Database(Readback):
         archive_status: ArchiveStatus | None = None,
         cells: Iterable[Cell] = (),
         provenance: Mapping[str, Any] | None = None,
+        stopped: str | None = None,
+        items_total: int | None = None,
     ) -> None:
         """Stores an evaluation; ``score`` must already be one that is maximised. ``provenance`` is stored beside it.
+
+        ``stopped`` says why it was ended early; its outcomes are then those of the first items of the run's order, out
+        of ``items_total``.
 
         On the split ``search`` the proposal becomes ``scored`` and the cells it took are written in the same
         transaction. Raises RunError when the program already has an evaluation on this split.
         """
-        row = rows.of_evaluation(evaluation, split, seconds, phases or {})
+        row = rows.of_evaluation(evaluation, split, seconds, phases or {}, stopped, items_total)
         row |= {"proposal_id": program_id, "created": now()}
         with self._transaction():
             if self._has_evaluation(program_id, split):

@@ -38,14 +38,17 @@ _MATCH = """
 """
 
 _SCORED = """
-    SELECT p.id, p.island, p.generation, p.parent_id, e.score, e.features, e.outcomes, e.items
-    FROM evaluations e JOIN proposals p ON p.id = e.proposal_id
-    WHERE e.split = 'search' ORDER BY p.id
+    SELECT p.id, p.island, p.generation, p.parent_id, s.standing, e.features, e.outcomes, e.items
+    FROM standings s
+    JOIN evaluations e ON e.proposal_id = s.proposal_id AND e.split = 'search'
+    JOIN proposals p ON p.id = s.proposal_id
+    WHERE {one} ORDER BY p.id
 """
 
 _ELITES = """
-    SELECT p.id, p.island, p.generation, p.parent_id, e.score, e.features, e.outcomes, e.items, c.island, c.cell
+    SELECT p.id, p.island, p.generation, p.parent_id, s.standing, e.features, e.outcomes, e.items, c.island, c.cell
     FROM cells c
+    JOIN standings s ON s.proposal_id = c.program_id
     JOIN proposals p ON p.id = c.program_id
     JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search'
     ORDER BY c.island, p.id, c.cell
@@ -53,7 +56,7 @@ _ELITES = """
 
 _CHILDREN = """
     SELECT parent_id, count(*), coalesce(sum(archive_status IN ('improve_existing', 'new')), 0)
-    FROM proposals WHERE parent_id IS NOT NULL AND state <> 'abandoned' {one} GROUP BY parent_id
+    FROM proposals WHERE parent_id IS NOT NULL AND state <> 'abandoned' AND patch <> 'ablation' {one} GROUP BY parent_id
 """
 
 _STORED = """
@@ -163,10 +166,16 @@ def children_of(connection: sqlite3.Connection, program_id: int) -> Children:
 
 
 def scored(connection: sqlite3.Connection) -> Iterator[ScoredProgram]:
-    """Every scored program in the order of ids, one at a time; reads the whole table."""
+    """Every program with a whole score in the order of ids, one at a time; reads the whole table."""
     offspring = children(connection)
-    for row in connection.execute(_SCORED):
+    for row in connection.execute(_SCORED.format(one="1")):
         yield _program(row, offspring.get(row[0], Children()))
+
+
+def scored_above(connection: sqlite3.Connection, score: float) -> list[ScoredProgram]:
+    """The programs whose search score is over ``score``, in the order of ids; reads an index from there."""
+    query = _SCORED.format(one="e.score > ?")
+    return [_program(row, children_of(connection, row[0])) for row in connection.execute(query, (score,)).fetchall()]
 
 
 def elites(connection: sqlite3.Connection) -> list[Elite]:

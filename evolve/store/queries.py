@@ -32,11 +32,11 @@ _JSON = frozenset({"config", "data", "digests", "features", "knobs", "metrics", 
 _DIGEST = re.compile(r"[0-9a-f]{4,64}")
 _PROGRAM_COLUMNS = """
     id, state, score, island, generation, parent_id, mate_id, patch, proposer, description, seed_name, reason, message,
-    line, duplicate_of, archive_status, items, metrics, features, seconds, cost_usd, source_digest, plan_digest,
-    proposed_at, finished_at
+    line, duplicate_of, archive_status, items, items_total, stopped, metrics, features, seconds, cost_usd,
+    source_digest, plan_digest, proposed_at, finished_at
 """
 _ORDERS = {
-    "score": "score IS NULL, score DESC, id",
+    "score": "score IS NULL, stopped IS NOT NULL, score DESC, id",
     "newest": "id DESC",
     "oldest": "id",
 }
@@ -110,12 +110,15 @@ def sign(connection: sqlite3.Connection) -> float:
 
 
 def best(connection: sqlite3.Connection) -> Row | None:
-    """The program with the highest score on the search split, the older one of equals; None before the first score."""
+    """The program with the highest standing, the older one of equals; None before the first whole evaluation.
+
+    Its standing is the search score, or the mean over the items of ``search`` and ``fresh`` where it has both.
+    """
     return _row(
         connection,
         "SELECT p.id, e.score, p.island, p.generation, p.patch, p.proposer, p.description, p.seed_name, e.items "
-        "FROM evaluations e JOIN proposals p ON p.id = e.proposal_id "
-        "WHERE e.split = 'search' ORDER BY e.score DESC, e.proposal_id LIMIT 1",
+        "FROM standings s JOIN evaluations e ON e.proposal_id = s.proposal_id AND e.split = 'search' "
+        "JOIN proposals p ON p.id = s.proposal_id ORDER BY s.standing DESC, s.proposal_id LIMIT 1",
     )
 
 

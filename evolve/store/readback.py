@@ -62,6 +62,11 @@ class Readback:
         with connections.explained(self.path):
             yield from loading.scored(self._connection)
 
+    def scored_above(self, score: float) -> list[ScoredProgram]:
+        """The programs whose search score is over ``score``, in the order of ids."""
+        with connections.explained(self.path):
+            return loading.scored_above(self._connection, score)
+
     def attempt(self, proposal_id: int) -> Attempt:
         """How one proposal ended. Raises RunError while it has not."""
         with connections.explained(self.path):

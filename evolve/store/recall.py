@@ -48,13 +48,20 @@ class Ablated:
     outcomes: tuple[float, ...]
 
 
+def _fetched(connection: sqlite3.Connection, query: str, *values: Any) -> sqlite3.Cursor:
+    """The rows of a query as tuples, whatever the connection makes of rows."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(query, values)
+
+
 def texts(connection: sqlite3.Connection, newest: int) -> list[Text]:
     """The ``newest`` scored programs, oldest first."""
     query = """
         SELECT p.id, p.island, s.source FROM proposals p JOIN sources s ON s.text_digest = p.text_digest
         WHERE p.state = 'scored' ORDER BY p.id DESC LIMIT ?
     """
-    return [Text(*row) for row in reversed(connection.execute(query, (newest,)).fetchall())]
+    return [Text(*row) for row in reversed(_fetched(connection, query, newest).fetchall())]
 
 
 def embeddings(connection: sqlite3.Connection, model: str) -> list[tuple[int, int, str]]:
@@ -63,7 +70,7 @@ def embeddings(connection: sqlite3.Connection, model: str) -> list[tuple[int, in
         SELECT p.id, p.island, c.reply FROM llm_calls c JOIN proposals p ON p.id = c.proposal_id
         WHERE c.purpose = 'embedding' AND c.model = ? AND c.reply IS NOT NULL AND p.state = 'scored' ORDER BY c.id
     """
-    return connection.execute(query, (model,)).fetchall()
+    return _fetched(connection, query, model).fetchall()
 
 
 def traced(connection: sqlite3.Connection, newest: int) -> Iterator[Traced]:
@@ -75,7 +82,7 @@ def traced(connection: sqlite3.Connection, newest: int) -> Iterator[Traced]:
             WHERE e.split = 'search' AND e.stopped IS NULL ORDER BY e.id DESC LIMIT ?
         ) ORDER BY place
     """
-    for number, plan, knobs, score, predicted, _ in connection.execute(query, (newest,)):
+    for number, plan, knobs, score, predicted, _ in _fetched(connection, query, newest):
         yield Traced(number, json.loads(decompress(plan)), tuple(json.loads(knobs or "[]")), score, predicted)
 
 
@@ -88,26 +95,27 @@ def ablations(connection: sqlite3.Connection, program_id: int) -> list[Ablated]:
     """
     return [
         Ablated(number, state, description, json.loads(note), score, outcomes.unpack(blob, items or 0))
-        for number, state, description, note, score, blob, items in connection.execute(query, (program_id, ABLATION))
+        for number, state, description, note, score, blob, items in _fetched(connection, query, program_id, ABLATION)
     ]
 
 
 def last_ablated(connection: sqlite3.Connection) -> int | None:
     """The program whose variants were asked for last."""
     query = "SELECT parent_id FROM proposals WHERE patch = ? ORDER BY id DESC LIMIT 1"
-    row = connection.execute(query, (ABLATION,)).fetchone()
+    row = _fetched(connection, query, ABLATION).fetchone()
     return None if row is None else int(row[0])
 
 
 def fruitless(connection: sqlite3.Connection) -> dict[int, int]:
-    """How many evaluations each island has had since its best elite took its cell."""
+    """How many whole evaluations each island has had since its best elite took its cell."""
     query = """
         SELECT b.island, count(e.id) FROM (
             SELECT island, updated, row_number() OVER (PARTITION BY island ORDER BY score DESC, program_id) AS place
             FROM cells
         ) b
         LEFT JOIN proposals p ON p.island = b.island AND p.patch <> ?
-        LEFT JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search' AND e.created > b.updated
+        LEFT JOIN evaluations e
+            ON e.proposal_id = p.id AND e.split = 'search' AND e.stopped IS NULL AND e.created > b.updated
         WHERE b.place = 1 GROUP BY b.island
     """
-    return dict(connection.execute(query, (ABLATION,)).fetchall())
+    return dict(_fetched(connection, query, ABLATION).fetchall())

@@ -136,7 +136,10 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class ScoredProgram:
-    """What the archive needs of a program with a search score; ``island`` is the one it was born on."""
+    """What the archive needs of a program with a search score; ``island`` is the one it was born on.
+
+    ``score`` is the mean over the items of ``search`` and ``fresh`` where it was evaluated on both.
+    """
 
     id: int
     island: int

@@ -26,7 +26,14 @@ def of_request(request: ProposalRequest) -> dict[str, Any]:
     }
 
 
-def of_evaluation(evaluation: Evaluation, split: str, seconds: float, phases: Mapping[str, float]) -> dict[str, Any]:
+def of_evaluation(
+    evaluation: Evaluation,
+    split: str,
+    seconds: float,
+    phases: Mapping[str, float],
+    stopped: str | None = None,
+    items_total: int | None = None,
+) -> dict[str, Any]:
     """A row of ``evaluations`` without program and time."""
     data = evaluation.to_dict()
     return {
@@ -39,6 +46,8 @@ def of_evaluation(evaluation: Evaluation, split: str, seconds: float, phases: Ma
         "feedback": data["feedback"],
         "seconds": seconds,
         "phases": to_json(dict(phases)),
+        "stopped": stopped,
+        "items_total": items_total,
     }
 
 

@@ -28,7 +28,8 @@ class Setting:
 
     ``donors`` maps names to numbers of layers, in the problem's order; ``base`` is the donor that experts were tuned
     from, None where no donor is called base. ``seeds`` maps names to sources; the engine evaluates them first and tells
-    their scores. ``seed`` is the run's. ``options`` is the table ``[search.options]`` of the settings.
+    their scores. ``seed`` is the run's, ``evaluations`` its budget (0: none). ``options`` is the table
+    ``[search.options]`` of the settings.
     """
 
     kind: Kind
@@ -43,6 +44,7 @@ class Setting:
     seed: int
     ensemble: Ensemble
     archive: Archive
+    evaluations: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evolve.statistics import compare, score_interval
-from evolve.store import queries
+from evolve.store import queries, standings
+from evolve.store.tasks import split_compare, split_interval
+from evolve.ui.comparison import chance_lines, comparison_lines
 
 DIFFERENCE = "winner minus this"
-SPLITS = ("search", "validation", "test")
+SPLITS = ("search", "fresh", "validation", "test")
+ZERO_SHOT = "held_out"
 
 
 def program_row(connection: sqlite3.Connection, number: int, name: str = "") -> dict[str, Any]:
@@ -19,7 +22,7 @@ def program_row(connection: sqlite3.Connection, number: int, name: str = "") -> 
     sign = queries.sign(connection)
     for evaluation in queries.evaluations(connection, number):
         score = sign * evaluation["score"]
-        interval = score_interval(score, evaluation["outcomes"])
+        interval = split_interval(connection, evaluation["split"], score, evaluation["outcomes"])
         text = f"{score:.3f} [{interval.low:.3f}, {interval.high:.3f}]" if interval else f"{score:.6g}"
         row[evaluation["split"]] = text
         row[f"{evaluation['split']}_score"] = score
@@ -58,12 +61,14 @@ def print_report(folder: Path) -> None:
     with queries.reading(folder) as connection:
         rows = report_rows(connection)
         summary = queries.summary(connection, folder)
-    used = [split for split in SPLITS if any(split in row for row in rows)]
+        compared_lines = comparison_lines(folder, connection, summary)
+        chance = chance_lines(connection)
+    used = [split for split in (*SPLITS, ZERO_SHOT) if any(split in row for row in rows)]
     compared = any(row.get(DIFFERENCE) for row in rows)
     columns = ["name", *used, *([DIFFERENCE] if compared else [])]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        table.add_column("zero-shot" if column == ZERO_SHOT else column, no_wrap=True)
     for row in rows:
         table.add_row(*(Text(str(row.get(column) or ""), style=row.get("style", "")) for column in columns))
     console = Console()
@@ -72,16 +77,16 @@ def print_report(folder: Path) -> None:
     intervals = " with 95 % intervals" if compared else ""
     console.print(f"\n{summary['problem']}: scores{intervals}", highlight=False)
     console.print(table)
-    for line in footer(folder, summary):
+    for line in ["", *compared_lines, *footer(folder, summary, chance)]:
         console.print(line, markup=False, highlight=False)
 
 
-def footer(folder: Path, summary: dict[str, Any]) -> list[str]:
-    """What was looked at, and the next commands."""
+def footer(folder: Path, summary: dict[str, Any], chance: Sequence[str]) -> list[str]:
+    """What was looked at, what is to be said of ``chance``, and the next commands."""
     states = summary["states"]
     looked = f"{summary['evaluations']} programs were evaluated on the search split; "
     rest = ", ".join(f"{states[state]} {state}" for state in ("duplicate", "rejected", "failed") if states.get(state))
-    lines = ["", looked + (rest or "no duplicates or failures")]
+    lines = ["", looked + (rest or "no duplicates or failures"), *chance]
     if summary["cost_usd"] or summary["unknown_costs"]:
         unknown = f" and {summary['unknown_costs']} calls of unknown price" if summary["unknown_costs"] else ""
         lines.append(f"cost ${summary['cost_usd']:.4f}{unknown}")
@@ -94,8 +99,9 @@ def footer(folder: Path, summary: dict[str, Any]) -> list[str]:
 
 def _difference(connection: sqlite3.Connection, winner: int, other: int) -> str:
     for split in reversed(SPLITS):
-        ours, theirs = queries.outcomes(connection, winner, split), queries.outcomes(connection, other, split)
-        if ours and len(ours) == len(theirs):
-            found = compare(ours, theirs)
+        answers = (standings.answered(connection, number, split) for number in (winner, other))
+        items, ours, theirs = standings.paired(*answers)
+        if ours:
+            found = split_compare(connection, split, items, ours, theirs)
             return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] {split}"
     return ""

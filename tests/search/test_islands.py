@@ -110,3 +110,36 @@ def test_a_resumed_run_keeps_its_rhythm(axes, make: Make) -> None:
     assert islands.migrate(generator()) == []
     islands.record(0, 0.0)
     assert islands.migrate(generator()) != []
+
+
+def test_a_resumed_run_goes_on_counting_towards_stagnation(axes, make: Make) -> None:
+    archive = ring(axes, make, count=2)
+    islands = Islands(archive, interval=0, stagnation=4, evaluations=9, fruitless={1: 3, 5: 2})
+    assert islands.reseed(generator()) == {}
+    islands.record(1, 0.0)
+    assert list(islands.reseed(generator())) == [1]
+
+
+def test_an_island_that_is_new_in_a_resumed_run_takes_part(axes, make: Make) -> None:
+    archive = Archive(axes, islands=3)
+    for island in (0, 1):
+        archive.add(make(island + 1, 1.0 - island / 10, island / 10 + 0.05, island=island))
+    islands = Islands(archive, interval=2, evaluations=4)
+    rounds = []
+    for step in range(4):
+        islands.record(0, 0.0)
+        rounds.append({(move.island, move.program.id) for move in islands.migrate(generator())})
+        assert (step % 2 == 1) == bool(rounds[-1])
+    assert rounds[1] == {(1, 1), (2, 2)}
+    assert (0, 2) in rounds[3]
+
+
+def test_islands_live_with_negative_and_equal_scores(axes, make: Make) -> None:
+    archive = Archive(axes, islands=2)
+    for number, island in enumerate((0, 0, 1, 1), start=1):
+        archive.add(make(number, -5.0, number / 10, island=island))
+    islands = Islands(archive, interval=1, stagnation=2)
+    for _ in range(2):
+        islands.record(1, -5.0)
+    assert {move.program.id for move in islands.migrate(generator())} >= {1, 3}
+    assert list(islands.reseed(generator())) == [1]

@@ -46,7 +46,8 @@ def test_runs_from_before_are_upgraded_when_they_are_opened_for_writing(folder, 
             rows = """
                 INSERT INTO proposals (state, island, generation, patch, proposer, proposed_at, finished_at)
                 VALUES ('scored', 0, 0, 'diff', 'offline', '2026-01-01', '2026-01-01');
-                INSERT INTO evaluations (proposal_id, split, score, metrics, features, items, feedback, seconds, phases, created)
+                INSERT INTO evaluations
+                    (proposal_id, split, score, metrics, features, items, feedback, seconds, phases, created)
                 VALUES (1, 'search', 0.5, '{}', '{}', 0, '', 0.1, '{}', '2026-01-01');
             """
             database.connection.executescript(rows)
