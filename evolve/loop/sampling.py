@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evolve.config import WEIGHTS, nearest
 from evolve.errors import UsageError
+from evolve.loop.facts import Facts
 from evolve.loop.parts import Parts
 from evolve.propose.base import Failure, Parent, ProposalRequest, Proposer
 from evolve.search.bandit import RULES, Bandit
@@ -14,7 +15,10 @@ from evolve.search.inspirations import inspirations, mate
 from evolve.search.samplers import sampler
 from evolve.store.tasks import split_interval
 from evolve.strategies.base import Ask, Setting, Told
-from evolve.strategies.credit import Credit
+from evolve.strategies.credit import TUNING, Credit
+from evolve.strategies.division import STRUCTURE, Division
+from evolve.strategies.profiles import NAME as PROFILES
+from evolve.strategies.profiles import Profiles
 from evolve.strategies.tuning import Controller
 
 if TYPE_CHECKING:
@@ -23,15 +27,13 @@ if TYPE_CHECKING:
 PARENTS_KEPT = 512
 RELATIVES = 24
 FAILED_KEPT = 20
-SURVEYED = "surveyed"
-"""Key of ``Ask.note``: how many surveys there are with this one."""
 
 
 class Evolution:
     """Draws parents, mates and inspirations from the archive and writes the request for a proposer.
 
-    A merge begins with a survey; afterwards a controller divides evaluations between new structures and the tuning of
-    numbers, and a bandit chooses who proposes a structure.
+    Evaluations are divided between new structures and the numbers of known ones; a bandit chooses who proposes a
+    structure.
     """
 
     def __init__(self, parts: Parts, setting: Setting) -> None:
@@ -39,22 +41,32 @@ class Evolution:
         self._setting = setting
         self._choose = sampler(parts.config.search.parent_sampler)
         self._known: OrderedDict[int, Parent] = OrderedDict()
-        self._surveyed = 0
         self._bandit = _bandit(parts)
         self._credit = Credit(self._bandit) if self._bandit is not None else None
-        self._controller = Controller(self.parent, parts.config.seed) if parts.config.search.tuning else None
+        search = parts.config.search
+        self._profiles = Profiles(setting) if search.profiles and Profiles.fits(setting) else None
+        self._controller = Controller(self.parent, parts.config.seed) if search.tuning else None
+        self._division = Division()
         self._failed: deque[int] = deque(maxlen=FAILED_KEPT)
+        self._facts = Facts(parts, self.parent)
 
     def ask(self, rng: numpy.random.Generator) -> Ask:
-        """A change of an elite, or the repair of a failed program."""
-        parts, setting = self._parts, self._setting
-        island = int(rng.integers(len(parts.archive.islands)))
-        proposer = self._survey()
-        surveys = proposer is not None
-        if proposer is None:
-            if (tuned := self._tuned(rng)) is not None:
-                return tuned
-            proposer = self._proposer(rng)
+        """Other numbers of a known structure, a change of an elite, or the repair of a failed program."""
+        island = int(rng.integers(len(self._parts.archive.islands)))
+        return self._numbers(island, rng) or self._structure(island, rng)
+
+    def _numbers(self, island: int, rng: numpy.random.Generator) -> Ask | None:
+        sides = {PROFILES: self._profiles, TUNING: self._controller}
+        open_sides = [side for side, source in sides.items() if source is not None]
+        side = self._division.choose([*open_sides, STRUCTURE], rng) if open_sides else STRUCTURE
+        if self._profiles is not None and (side == PROFILES or self._profiles.opening):
+            return self._profiles.ask(island)
+        if side == TUNING and self._controller is not None:
+            return self._controller.next(self._parts.archive.elites())
+        return None
+
+    def _structure(self, island: int, rng: numpy.random.Generator) -> Ask:
+        parts, setting, proposer = self._parts, self._setting, self._proposer(rng)
         repairs = bool(self._failed) and "fix" in proposer.patches
         repair = repairs and rng.random() < parts.config.search.fix_probability
         material = {"parent": self.parent(self._failed.popleft())} if repair else self._child(island, rng)
@@ -70,7 +82,7 @@ class Evolution:
             patch="fix" if repair else None,
             **material,
         )
-        self._surveyed += surveys
+        request = self._facts.added(request, proposer)
         return Ask(
             arm=proposer.name,
             request=request,
@@ -80,23 +92,7 @@ class Evolution:
             parent=int(request.parent.id),
             mate=int(request.mate.id) if request.mate else None,
             inspirations=tuple(int(one.id) for one in request.inspirations),
-            note={SURVEYED: self._surveyed} if surveys else {},
         )
-
-    def _survey(self) -> Proposer | None:
-        """The proposer of the first proposals of a merge with a base."""
-        if self._setting.kind != "merge" or self._setting.base is None or not self._setting.experts:
-            return None
-        budget = self._parts.config.budget.evaluations
-        wanted = self._parts.config.search.survey
-        if self._surveyed >= (min(wanted, budget // 10) if budget else wanted):
-            return None
-        from evolve.propose.mutator.survey import Survey
-
-        return Survey()
-
-    def _tuned(self, rng: numpy.random.Generator) -> Ask | None:
-        return self._controller.next(rng, self._parts.archive.elites()) if self._controller is not None else None
 
     def _proposer(self, rng: numpy.random.Generator) -> Proposer:
         ensemble = self._parts.ensemble
@@ -104,11 +100,12 @@ class Evolution:
 
     def tell(self, told: Told) -> None:
         """Credits the arm and remembers programs that failed, for repair."""
-        self._surveyed = max(self._surveyed, told.note.get(SURVEYED, 0))
         if self._credit is not None:
             self._credit.tell(told)
-        if self._controller is not None:
-            self._controller.tell(told)
+        self._division.tell(told)
+        for numbers in (self._profiles, self._controller):
+            if numbers is not None:
+                numbers.tell(told)
         if told.state in ("failed", "rejected") and told.source is not None:
             self._failed.append(told.id)
 
@@ -121,7 +118,7 @@ class Evolution:
         beside = inspirations(
             archive, parent, island, self._parts.config.search.inspirations, rng, [partner.id] if partner else []
         )
-        ranked = sorted(archive.elites(), key=lambda program: (-program.score, program.id))[:RELATIVES]
+        ranked = sorted(archive.parents(), key=lambda program: (-program.score, program.id))[:RELATIVES]
         return {
             "parent": self.parent(parent.id),
             "mate": self.parent(partner.id) if partner else None,

@@ -1,4 +1,4 @@
-"""Numeric tuning of a program's knobs, and when it is worth more than another structure."""
+"""Numeric tuning of a program's knobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evolve.propose.mutator.offline import parse_block
 from evolve.propose.mutator.space import Space, Vector, describe
 from evolve.search.cma import Cma
 from evolve.strategies.base import Ask, Told
-from evolve.strategies.credit import TUNING, UNCREDITED
+from evolve.strategies.credit import TUNING
 
 if TYPE_CHECKING:
     import libcst
@@ -161,47 +161,22 @@ class Tuning:
 
 
 class Controller:
-    """Decides for each proposal between another structure and tuning the numbers of an elite.
+    """Tunes one elite after the other: those with knobs that no tuning has touched, best first.
 
-    Both sides are judged by how much they raised the run's best score per evaluation, old gains counting less; a side
-    with few evaluations is taken to be as good as both together. Tuning is chosen with its part of the sum, at least
-    ``LEAST`` and at most 1 − ``LEAST``. Targets are elites with knobs that no tuning has touched, best first, one after
-    the other. Telling it all of a run's results again restores it.
+    Telling it all of a run's results again restores it.
     """
-
-    DECAY = 0.98
-    PRIOR = 5.0
-    LEAST = 0.1
 
     def __init__(self, read: Callable[[int], Parent], seed: int, options: TuningOptions | None = None) -> None:
         """``read`` gives a program by its number; ``seed`` is the run's."""
         self._read = read
         self._seed = seed
         self._options = options
-        self._gains = {TUNING: 0.0, "structure": 0.0}
-        self._evaluations = {TUNING: 0.0, "structure": 0.0}
-        self._best: float | None = None
         self._touched: set[int] = set()
         self._target: int | None = None
         self._tuning: Tuning | None = None
 
-    @property
-    def share(self) -> float:
-        """The probability of tuning, where there is something to tune."""
-        total = sum(self._evaluations.values())
-        pooled = sum(self._gains.values()) / total if total else 0.0
-        if pooled <= 0:
-            return 0.5
-        worth = {
-            side: (self._gains[side] + self.PRIOR * pooled) / (self._evaluations[side] + self.PRIOR)
-            for side in self._gains
-        }
-        return min(max(worth[TUNING] / sum(worth.values()), self.LEAST), 1 - self.LEAST)
-
-    def next(self, rng: np.random.Generator, elites: Iterable[Program]) -> Ask | None:
-        """A proposal that tunes an elite, or None where it is the turn of a structure."""
-        if rng.random() >= self.share:
-            return None
+    def next(self, elites: Iterable[Program]) -> Ask | None:
+        """A proposal that tunes an elite, or None where there is none to tune."""
         held = {elite.id: elite for elite in elites}
         asked = self._tuning.ask() if self._tuning is not None else None
         while asked is None:
@@ -228,29 +203,11 @@ class Controller:
         self._tuning = Tuning(parent.source, parent.score, seed, self._options)
 
     def tell(self, told: Told) -> None:
-        """Every result of the run, seeds included."""
-        if told.patch in UNCREDITED:
+        """Every result of the run; those of other proposals are passed over."""
+        if told.arm != TUNING or "target" not in told.note:
             return
-        gain = self._gain(told)
-        if told.seed_name is not None:
-            return
-        side = TUNING if told.arm == TUNING else "structure"
-        if told.used:
-            for name in self._gains:
-                self._gains[name] *= self.DECAY
-                self._evaluations[name] *= self.DECAY
-            self._gains[side] += gain
-            self._evaluations[side] += 1.0
-        if told.arm == TUNING and "target" in told.note:
-            self._touched.add(told.id)
-            if told.note["target"] != self._target and told.note["target"] not in self._touched:
-                self._take(told.note["target"])
-            if self._tuning is not None and told.note["target"] == self._target:
-                self._tuning.tell(told.note, told.score if told.whole else None)
-
-    def _gain(self, told: Told) -> float:
-        """How much the best score of the run was raised."""
-        if told.score is None or told.state != "scored" or not told.whole:
-            return 0.0
-        before, self._best = self._best, told.score if self._best is None else max(self._best, told.score)
-        return 0.0 if before is None else max(told.score - before, 0.0)
+        self._touched.add(told.id)
+        if told.note["target"] != self._target and told.note["target"] not in self._touched:
+            self._take(told.note["target"])
+        if self._tuning is not None and told.note["target"] == self._target:
+            self._tuning.tell(told.note, told.score)

@@ -147,32 +147,16 @@ class Run:
     def elites(self):
         return [Program(number, parent.score, {}) for number, parent in self.programs.items()]
 
-    def step(self, rng, tuning_score, structure_score=None):
+    def step(self, tuning_score):
         number = len(self.told) + 1
-        ask = self.controller.next(rng, self.elites())
-        score = structure_score if ask is None else tuning_score(ask.source)
+        ask = self.controller.next(self.elites())
         if ask is None:
-            self.tell(Told(number, "offline", {}, "s", score, parent=1))
+            self.tell(Told(number, "offline", {}, "s", 0.0, parent=1))
         else:
             note = json.loads(json.dumps(ask.note))
+            score = tuning_score(ask.source)
             self.tell(Told(number, ask.arm, note, ask.source, score, parent=ask.parent, patch=ask.patch))
         return ask
-
-
-def share_of_tuning(run, steps, tuning_score, structure_score):
-    rng = np.random.default_rng(0)
-    asks = [run.step(rng, tuning_score, structure_score(n)) for n in range(steps)]
-    return sum(ask is not None for ask in asks[steps // 2 :]) / (steps - steps // 2)
-
-
-def test_tuning_is_chosen_while_it_gains_more_than_structure_and_the_other_way_round():
-    options = TuningOptions(evaluations=400, patience=100)
-    score = pair_score(PAIR)
-    better = share_of_tuning(Run([(PAIR, score)], options), 60, pair_score, lambda n: score - 1)
-    worse = share_of_tuning(Run([(PAIR, score)], options), 60, lambda source: score - 1, lambda n: score + 0.01 * n)
-    assert better > 0.6
-    assert worse < 0.3
-    assert worse > 0, "it keeps looking"
 
 
 def test_targets_are_elites_with_knobs_best_first_each_once():
@@ -183,8 +167,7 @@ def test_targets_are_elites_with_knobs_best_first_each_once():
         (PAIR.replace("0.5", "0.6"), 0.3),
     ]
     run = Run(sources, TuningOptions(evaluations=4))
-    rng = np.random.default_rng(1)
-    asks = [ask for _ in range(60) if (ask := run.step(rng, lambda source: 0.0, 0.0)) is not None]
+    asks = [ask for _ in range(20) if (ask := run.step(lambda source: 0.0)) is not None]
     assert [ask.parent for ask in asks] == [2] * 4 + [4] * 4 + [1] * 4
     assert {ask.arm for ask in asks} == {"tuning"}
     assert asks[0].description.startswith("tune x 0.9 -> ")
@@ -193,22 +176,19 @@ def test_targets_are_elites_with_knobs_best_first_each_once():
 
 def test_a_tuned_child_is_no_target():
     run = Run([(PAIR, 0.2)], TuningOptions(evaluations=3))
-    rng = np.random.default_rng(1)
-    for _ in range(20):
-        ask = run.step(rng, lambda source: 0.9, 0.0)
+    for _ in range(10):
+        ask = run.step(lambda source: 0.9)
         if ask is not None:
             assert ask.parent == 1
             run.programs[len(run.told)] = Parent(str(len(run.told)), ask.source, 0.9)
 
 
-@pytest.mark.parametrize("steps", [5, 21, 40])
+@pytest.mark.parametrize("steps", [5, 14, 25])
 def test_telling_everything_again_restores_the_controller(steps):
     run = Run([(PAIR, pair_score(PAIR)), (PLAIN, -2.0)], TuningOptions(evaluations=12))
-    rng = np.random.default_rng(2)
-    for n in range(steps):
-        run.step(rng, lambda source: pair_score(source) if 'knob("a"' in source else -1.0, -1 + 0.01 * n)
+    for _ in range(steps):
+        run.step(lambda source: pair_score(source) if 'knob("a"' in source else -1.0)
     again = run.restored()
-    assert again.share == run.controller.share
-    for number in range(20):
-        asks = [c.next(np.random.default_rng(number), run.elites()) for c in (run.controller, again)]
+    for _ in range(5):
+        asks = [c.next(run.elites()) for c in (run.controller, again)]
         assert asks[0] == asks[1]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evolve.gaussian import LENGTHS, Process
 from evolve.propose.base import Parent, ProposalRequest
 from evolve.propose.mutator.draft import Draft
 from evolve.propose.mutator.effect import Effects, effects_for
-from evolve.propose.mutator.gaussian import Process
 from evolve.propose.mutator.literals import set_knobs
 from evolve.propose.mutator.perturb import Edit, random_step
 from evolve.propose.mutator.space import Space, Vector, describe, scored_points, space_of
@@ -131,7 +131,8 @@ def _by_knobs(draft: Draft, space: Space, rng: np.random.Generator) -> Vector | 
             start = start + rng.uniform(0.2, 0.9) * (best[first] - best[second])
         candidates.append(_folded(start + random_step(space, rng)))
     array = np.array(candidates)
-    drawn = Process(sample, targets, np.sqrt(space.size)).draw(array, rng, SPREAD)
+    lengths = [length * np.sqrt(space.size) for length in LENGTHS]
+    drawn = Process(sample, targets, lengths=lengths).draw(array, rng, SPREAD)
     return np.asarray(array[int(np.argmax(drawn))])
 
 

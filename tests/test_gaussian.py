@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evolve.propose.mutator.gaussian import Process, squared_distances
+from evolve.gaussian import Process, squared_distances
 
 
 def test_it_finds_the_top_of_a_noisy_hill():
