@@ -2,6 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SPREAD := --numprocesses 2 --dist loadscope
 
 .PHONY: install demo test test-all lint bench clean
 
@@ -16,10 +17,10 @@ demo: install
 	$(BIN)/evolve run problems/jp_math
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest $(SPREAD)
 
 test-all: install
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest $(SPREAD) -m "slow or not slow"
 
 lint: install
 	$(BIN)/ruff check .
