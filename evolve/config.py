@@ -32,16 +32,16 @@ class SearchConfig:
 
     ``strategy`` is a name of docs/strategies.md, ``options`` its own settings; the others are those of ``evolve``.
 
-    ``survey`` is how many first proposals of a merge spread over the amounts of all experts in all places, at most a
-    tenth of the budget. ``bandit`` chooses among several proposers by what they gained: ``ucb``, ``thompson``,
-    ``weights`` (as ``--llm`` gives them) or ``auto`` (``ucb`` unless those differ). With ``tuning`` CMA-ES tunes the
-    numbers of elites, for a share of the evaluations that follows its gains. ``migration_interval`` counts evaluations;
+    With ``profiles`` a trust region searches the amounts of all experts in all places of a merge, beside the structures
+    and for a share of the evaluations that follows its gains. ``bandit`` chooses among several proposers by what they
+    gained: ``ucb``, ``thompson``, ``weights`` (as ``--llm`` gives them) or ``auto`` (``ucb`` unless those differ).
+    With ``tuning`` CMA-ES tunes the numbers of elites in the same way. ``migration_interval`` counts evaluations;
     ``fix_probability`` is the share of proposals that repair a failed program, where the proposer can; with
     ``surrogate`` the best predicted of ``surrogate_candidates`` drafts is evaluated.
     """
 
     strategy: str = "evolve"
-    survey: int = 24
+    profiles: bool = True
     bandit: str = "auto"
     tuning: bool = False
     options: dict[str, Any] = field(default_factory=dict)
@@ -83,9 +83,9 @@ class EvaluationConfig:
     the validation split decides between, whether to measure each merged model's share of every donor, and every how
     many evaluations the best program is ablated (-1: 60 with a language model, else never).
 
-    ``racing`` gives a candidate up after a share ``racing_batches`` of the items when it almost surely loses; at most
-    ``racing_alpha`` of those that would have won are lost so. Every ``fresh_every`` evaluations the best elite is
-    evaluated on the split ``fresh`` (0: never).
+    ``racing`` gives a candidate up after a share ``racing_batches`` of the items (empty: where a batch of prompts ends)
+    when it almost surely is no new best; one that is would be lost so with a chance of at most ``racing_alpha``. Every
+    ``fresh_every`` evaluations the best elite is evaluated on the split ``fresh`` (0: never).
     """
 
     workers: int = 0
@@ -96,14 +96,22 @@ class EvaluationConfig:
     provenance: bool = True
     ablate_every: int = -1
     racing: bool = False
-    racing_alpha: float = 0.05
-    racing_batches: list[float] = field(default_factory=lambda: [0.125, 0.5])
+    racing_alpha: float = 0.1
+    racing_batches: list[float] = field(default_factory=list)
     fresh_every: int = 0
 
 
 @dataclass(frozen=True)
 class ProposalConfig:
-    """Who proposes (``llm``: ``name:weight`` separated by commas), in what proportion of patches, how often retried."""
+    """Who proposes (``llm``: ``name:weight`` separated by commas), in what proportion of patches, how often retried.
+
+    Of its parent a language model is told which items it won and lost, what edits did to the score, and what donors and
+    layers are worth; the share ``evolution_of_thought`` of its free edits is to transfer what helped an elite.
+
+    Every ``scratchpad_every`` evaluations (0: never) a language model distils what the edits taught. With
+    ``prompt_archive`` one writes another variant of the advice in prompts every ``prompt_every`` evaluations; at most
+    ``prompt_variants`` are drawn from. Raises UsageError for a number out of range.
+    """
 
     llm: str = "offline"
     diff: float = 0.6
@@ -111,6 +119,22 @@ class ProposalConfig:
     cross: float = 0.1
     attempts: int = 3
     concurrency: int = 4
+    item_feedback: bool = True
+    insights: bool = True
+    importance: bool = True
+    evolution_of_thought: float = 0.25
+    scratchpad_every: int = 25
+    prompt_archive: bool = True
+    prompt_every: int = 40
+    prompt_variants: int = 6
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.evolution_of_thought <= 1:
+            share = self.evolution_of_thought
+            raise UsageError(f"proposals.evolution_of_thought must lie between 0 and 1, not {share}")
+        for name, least in (("scratchpad_every", 0), ("prompt_every", 1), ("prompt_variants", 2)):
+            if getattr(self, name) < least:
+                raise UsageError(f"proposals.{name} must be at least {least}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -25,45 +25,43 @@ _BETS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95)
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """What a worker is told: ``order`` of the items, ``looks`` (numbers of items, the last one all of them), ``alpha``,
-    ``elites`` (cell key: outcomes in the order of the split), ``floor`` (the rival in an empty cell, None for none) and
-    ``axes`` of the grid as (name, low, high, bins)."""
+    """What a worker is told: ``order`` of the items, ``looks`` (numbers of items, the last one all of them), ``alpha``
+    and the outcomes of the ``rival`` in the order of the split; None where a program is evaluated whole."""
 
     order: Sequence[int]
     looks: Sequence[int]
     alpha: float
-    axes: Sequence[Sequence[Any]]
-    elites: Mapping[str, Sequence[float]]
-    floor: Sequence[float] | None = None
+    rival: Sequence[float] | None = None
 
-    def rival(self, cell: str) -> Sequence[float] | None:
-        """The outcomes that a program in ``cell`` has to beat, in the order of the race."""
-        outcomes = self.elites.get(cell, self.floor)
-        if outcomes is None or len(outcomes) != len(self.order):
-            return None
-        return [outcomes[item] for item in self.order]
+    @property
+    def theirs(self) -> list[float]:
+        """The rival's outcomes in the order of the race; none without a rival, or with one of other items."""
+        if self.rival is None or len(self.rival) != len(self.order):
+            return []
+        return [self.rival[item] for item in self.order]
 
-    def loses(self, look: int, ours: Sequence[float], cell: str) -> bool:
-        """Whether a program in ``cell`` is given up at a look, with outcomes ``ours`` in the order of the race."""
-        theirs = self.rival(cell)
-        if theirs is None:
+    def loses(self, look: int, ours: Sequence[float]) -> bool:
+        """Whether a program is given up at a look, with outcomes ``ours`` in the order of the race."""
+        theirs = self.theirs
+        if not theirs:
             return False
         differences = [a - b for a, b in zip(ours, theirs, strict=False)]
         if all(value in (0.0, 1.0) for value in (*theirs, *ours)):
             return sign_tail(differences, len(theirs)) <= spending(self.looks, self.alpha)[look]
         return betting_p(differences, len(theirs)) <= self.alpha
 
+    def estimate(self, ours: Sequence[float]) -> float:
+        """The score over all items of a program that lost: its rival's, plus the difference so far, not below 0.
+
+        What the first items have in common, easy or hard, cancels out.
+        """
+        theirs, seen = self.theirs, len(ours)
+        return max(0.0, math.fsum(theirs) / len(theirs) + (math.fsum(ours) - math.fsum(theirs[:seen])) / seen)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a worker; whole numbers are written as such, which halves the message."""
-        short = {cell: [_short(value) for value in outcomes] for cell, outcomes in self.elites.items()}
-        return {
-            "order": list(self.order),
-            "looks": list(self.looks),
-            "alpha": self.alpha,
-            "axes": [list(axis) for axis in self.axes],
-            "elites": short,
-            "floor": None if self.floor is None else [_short(value) for value in self.floor],
-        }
+        short = None if self.rival is None else [_short(value) for value in self.rival]
+        return {"order": list(self.order), "looks": list(self.looks), "alpha": self.alpha, "rival": short}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Race:
@@ -96,12 +94,24 @@ def looks_at(items: int, batches: Sequence[float]) -> list[int]:
     return sorted({max(1, math.ceil(items * share)) for share in batches} | {items})
 
 
+def free_looks(items: int, rows: int) -> list[int]:
+    """Numbers of items after which a look adds no batch to an evaluation that answers at most ``rows`` at once.
+
+    Batches at the end are full; the first one has what is left, but an eighth of all items where that is less, since
+    fewer tell too little.
+    """
+    first, *later = [*range(items % rows or rows, items, rows), items]
+    return [max(first, math.ceil(items / 8)), *later] if later else [items]
+
+
 def spending(looks: Sequence[int], alpha: float) -> list[float]:
     """The part of ``alpha`` that each look may use; the last look has all items and needs none.
 
     It grows linearly with the items (Lan and DeMets 1983, Biometrika 70:659-663).
     """
     early = looks[:-1]
+    if not early:
+        return [0.0]
     return [alpha * (now - before) / early[-1] for before, now in itertools.pairwise([0, *early])] + [0.0]
 
 

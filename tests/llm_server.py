@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         script = self.server.script
         with script.lock:
             script.requests.append({"path": self.path, "headers": dict(self.headers), "body": body})
-            reply = script.replies.popleft() if script.replies else script.default
+            reply = script.replies.popleft() if script.replies else script.answer(body)
         if reply.hold:
             script.released.wait(30)
             self.close_connection = True
@@ -92,9 +92,15 @@ class _Handler(BaseHTTPRequestHandler):
 class Script:
     """What the server answers and what it was asked: ``requests`` holds path, headers and JSON body of each call."""
 
-    def __init__(self, replies: Iterable[Reply | str] = (), default: Reply | None = None) -> None:
+    def __init__(
+        self,
+        replies: Iterable[Reply | str] = (),
+        default: Reply | None = None,
+        answer: Callable[[dict[str, Any]], Reply] | None = None,
+    ) -> None:
         self.replies = deque(reply if isinstance(reply, Reply) else Reply(reply) for reply in replies)
-        self.default = default or Reply(status=500, message="the script is at its end")
+        last = default or Reply(status=500, message="the script is at its end")
+        self.answer = answer or (lambda body: last)
         self.requests: list[dict[str, Any]] = []
         self.lock = threading.Lock()
         self.released = threading.Event()
@@ -114,9 +120,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(*replies: Reply | str, default: Reply | None = None) -> Iterator[Script]:
-    """A running server; ``script.url`` is its base for an OpenAI client (ending in /v1)."""
-    script = Script(replies, default)
+def serving(
+    *replies: Reply | str, default: Reply | None = None, answer: Callable[[dict[str, Any]], Reply] | None = None
+) -> Iterator[Script]:
+    """A running server; ``script.url`` is its base for an OpenAI client (ending in /v1).
+
+    After the scripted ``replies`` come those that ``answer`` gives to the bodies of requests, one at a time, else
+    ``default``.
+    """
+    script = Script(replies, default, answer)
     server = _Server(script)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

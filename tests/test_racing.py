@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from evolve.errors import UsageError
-from evolve.racing import Race, betting_p, looks_at, race_order, sign_tail, spending
+from evolve.racing import Race, betting_p, free_looks, looks_at, race_order, sign_tail, spending
 
 ITEMS = 300
 ALPHA = 0.05
@@ -19,13 +19,13 @@ ALPHA = 0.05
 
 def race(elite, alpha=ALPHA, batches=(0.125, 0.25, 0.5)):
     looks = looks_at(len(elite), batches)
-    return Race(range(len(elite)), looks, alpha, [], {"all": elite})
+    return Race(range(len(elite)), looks, alpha, elite)
 
 
 def stopped_at(found, ours):
     """Items after which a candidate with these outcomes, in the order of the race, is given up; all if never."""
     for look, items in enumerate(found.looks[:-1]):
-        if found.loses(look, ours[:items], "all"):
+        if found.loses(look, ours[:items]):
             return items
     return len(ours)
 
@@ -110,23 +110,30 @@ def test_who_cannot_win_any_more_has_lost():
     assert betting_p([0.0] * 50, 100) == pytest.approx(1.0)
 
 
-def test_equal_scores_lose_and_an_empty_cell_has_the_floor_or_no_rival():
+def test_equal_scores_lose_and_without_a_rival_nobody_does():
     elite = [1.0, 0.0] * 20
-    found = Race(range(40), [20, 40], 0.05, [], {"0": elite}, floor=[1.0] * 40)
-    assert found.rival("0") == elite
-    assert found.rival("1") == [1.0] * 40
-    assert Race(range(40), [20, 40], 0.05, [], {}).rival("1") is None
-    assert not Race(range(40), [20, 40], 0.05, [], {}).loses(0, [0.0] * 20, "1")
-    assert found.loses(0, [0.0] * 20, "1")
-    assert Race(range(39), [20, 39], 0.05, [], {"0": elite}).rival("0") is None
+    found = Race(range(40), [20, 40], 0.05, elite)
+    assert found.loses(0, [0.0] * 20)
+    assert not found.loses(0, elite[:20])
+    assert Race(range(40), [20, 40], 1.0, elite).loses(0, elite[:20])
+    assert not Race(range(40), [20, 40], 0.05).loses(0, [0.0] * 20)
+    assert not Race(range(39), [20, 39], 0.05, elite).loses(0, [0.0] * 20), "a rival of other items"
 
 
 def test_rivals_are_read_in_the_order_of_the_race_and_travel_as_plain_data():
-    found = Race([2, 0, 1], [1, 3], 0.05, [("length", 0.0, 1.0, 4)], {"0": [0.0, 0.5, 1.0]}, floor=(0.0, 1.0, 1.0))
+    found = Race([2, 0, 1], [1, 3], 0.05, (0.0, 0.5, 1.0))
     data = found.to_dict()
-    assert data["elites"] == {"0": [0, 0.5, 1]}
-    assert all(type(value) is int for value in data["floor"])
-    assert Race.from_dict(data).rival("0") == [1.0, 0.0, 0.5]
+    assert data["rival"] == [0, 0.5, 1]
+    assert type(data["rival"][0]) is int
+    assert Race.from_dict(data).theirs == [1.0, 0.0, 0.5]
+
+
+def test_looks_that_cost_nothing_are_where_a_full_batch_ends():
+    assert free_looks(300, 128) == [44, 172, 300]
+    assert free_looks(256, 128) == [128, 256]
+    assert free_looks(400, 128) == [50, 144, 272, 400], "the same four batches, and a first look worth having"
+    assert free_looks(100, 128) == [100]
+    assert spending(free_looks(100, 128), 0.05) == [0.0]
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(0, 5))
@@ -160,3 +167,22 @@ def test_looks_and_what_they_may_spend():
     assert looks_at(4, []) == [4]
     assert math.fsum(spending([38, 75, 150, 300], 0.05)) == pytest.approx(0.05)
     assert spending([300], 0.05) == [0.0]
+
+
+def test_the_estimate_is_the_rivals_score_plus_the_difference_so_far():
+    assert Race(range(4), [2, 4], 0.05, [0.0, 1.0, 1.0, 1.0]).estimate([0.0, 0.5]) == 0.5
+    assert Race(range(4), [2, 4], 0.05, [1.0, 1.0, 0.0, 0.0]).estimate([1.0, 0.0]) == 0.0
+    assert Race(range(4), [2, 4], 0.05, [1.0, 1.0, 0.0, 0.0]).estimate([0.0, 0.0]) == 0.0, "never below the lowest"
+
+
+def test_it_is_better_than_the_mean_so_far_for_a_relative_of_the_rival():
+    rng = np.random.default_rng(1)
+    by_rival, by_mean = [], []
+    for _ in range(200):
+        theirs = (rng.random(ITEMS) < 0.6).astype(float)
+        ours = np.where(rng.random(ITEMS) < 0.15, 0.0, theirs)
+        found = race(theirs.tolist())
+        by_rival.append(found.estimate(ours[:38].tolist()) - ours.mean())
+        by_mean.append(ours[:38].mean() - ours.mean())
+    assert np.square(by_rival).mean() < 0.5 * np.square(by_mean).mean()
+    assert abs(np.mean(by_rival)) < 0.01

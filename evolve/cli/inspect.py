@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def list_runs(runs: str | None, form: str) -> None:
 def show_command(program: str, run: str | None, runs: str | None, form: str, prompts: bool, provenance: bool) -> None:
     """Show PROGRAM (a number, `best`, `winner`, or the start of a digest) of RUN (the newest by default)."""
     from evolve.loop.ablation import importance
-    from evolve.store import gains, queries
+    from evolve.store import gains, learning, queries
 
     with opened(run, runs) as (_, connection):
         if provenance:
@@ -95,6 +96,8 @@ def show_command(program: str, run: str | None, runs: str | None, form: str, pro
         row = queries.program(connection, program)
         row["importance"] = importance(connection, row["id"])
         row["credit"] = gains.credited(connection, row["id"])
+        prompt = learning.prompt_of(connection, row["id"])
+        row["prompt"] = asdict(prompt) if prompt is not None else None
         sign = queries.sign(connection)
         add_intervals(connection, row, sign)
     click.echo(program_text(row, sign, form))
@@ -142,6 +145,8 @@ def program_lines(row: dict[str, Any], sign: float) -> Iterator[str]:
     if row["message"]:
         yield "  " + printable(row["message"]) + (f" (line {row['line']})" if row["line"] else "")
     yield f"  {row['patch']} by {row['proposer']}, generation {row['generation']}: {printable(row['description'])}"
+    if row.get("prompt"):
+        yield f"  prompt variant {row['prompt']['id']}: {cell(row['prompt']['text'])}"
     for name in ("parent", "mate"):
         if row[name]:
             score = row[name]["score"]
@@ -154,7 +159,8 @@ def program_lines(row: dict[str, Any], sign: float) -> Iterator[str]:
         score = sign * evaluation["score"]
         found = evaluation["interval"]
         interval = f" [{found.low:.4f}, {found.high:.4f}] over {evaluation['items']} items" if found else ""
-        early = f" of {evaluation['items_total']}, {evaluation['stopped']}" if evaluation["stopped"] else ""
+        items = f"{evaluation['items']} of {evaluation['items_total']} items"
+        early = f", estimated from {items} ({evaluation['stopped']})" if evaluation["stopped"] else ""
         yield f"  {evaluation['split']:<11} {score:.6g}{interval}{early}  {evaluation['seconds']:.2f} s"
         metrics = ", ".join(f"{name} {cell(value)}" for name, value in evaluation["metrics"].items())
         if metrics:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from evolve.sandbox import Program, Sandbox
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class MergeCandidate:
     ``items`` are the objects of the split's file in its order (or some of them, while the candidate is raced),
     ``settings`` the table of the problem's profile, ``task_weights`` the weights of
     problem.toml's tasks. ``answers`` remembers what was generated, where an evaluation asks for the same in several
-    steps.
+    steps; ``positions`` are then those of the items in the split.
     """
 
     model: Any
@@ -26,8 +28,22 @@ class MergeCandidate:
     items: Sequence[Mapping[str, Any]]
     split: str
     settings: Mapping[str, Any]
-    answers: dict[tuple[str, Any], str] | None = field(default=None, repr=False, compare=False)
+    answers: dict[tuple[str, Any], Any] | None = field(default=None, repr=False, compare=False)
     task_weights: Mapping[str, float] = field(default_factory=dict)
+    positions: Sequence[int] = field(default=(), repr=False, compare=False)
+
+    def each(self, name: str, answer: Callable[[Sequence[Mapping[str, Any]]], Sequence[T]]) -> list[T]:
+        """What ``answer(items)`` gives for each item; while a candidate is raced, no item is asked twice under a name.
+
+        For evaluators that compute with ``model`` themselves; the result for an item must not depend on the others.
+        """
+        if self.answers is None:
+            return list(answer(self.items))
+        new = [place for place, position in enumerate(self.positions) if (name, position) not in self.answers]
+        results = answer([self.items[place] for place in new]) if new else []
+        for place, result in zip(new, results, strict=True):
+            self.answers[name, self.positions[place]] = result
+        return [self.answers[name, position] for position in self.positions]
 
     def generate(self, prompts: Sequence[str], max_new_tokens: int, stop: Sequence[str] = ()) -> list[str]:
         """The model's greedy continuation of each prompt, cut before the first stop string."""

@@ -94,7 +94,7 @@ def _rows(model: Any, length: int) -> int:
     """How many sequences of ``length`` tokens to decode together."""
     device = model.device
     if device.type != "cuda":
-        return _CPU_ROWS
+        return most_rows(device)
     config = model.config
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     token_bytes = 2 * config.num_hidden_layers * config.num_key_value_heads * head * model.dtype.itemsize
@@ -102,7 +102,12 @@ def _rows(model: Any, length: int) -> int:
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     # Half of the share is left for activations, logits in float32 and the copy when rows are dropped.
     fitting = int(_GPU_MEMORY_SHARE * free / (2 * token_bytes * length + 8 * config.vocab_size))
-    return max(1, min(_GPU_ROWS, fitting))
+    return max(1, min(most_rows(device), fitting))
+
+
+def most_rows(device: torch.device) -> int:
+    """How many prompts are decoded together where memory allows."""
+    return _GPU_ROWS if device.type == "cuda" else _CPU_ROWS
 
 
 class _Rows(DynamicLayer):  # type: ignore[no-untyped-call]

@@ -18,6 +18,7 @@ from evolve.donors.statistics import DonorStatistics
 from evolve.errors import CandidateError, ProblemError, UsageError
 from evolve.evaluate.candidate import MergeCandidate
 from evolve.evaluate.evaluator import Evaluator, Judged
+from evolve.evaluate.generation import most_rows
 from evolve.evaluate.racing import raced
 from evolve.evaluate.splits import Splits
 from evolve.merge.export import export
@@ -69,6 +70,7 @@ class MergeService:
             "device": str(self._live.device),
             "dtype": str(self._live.dtype).removeprefix("torch."),
             "items": self._splits.counts(),
+            "batch_rows": most_rows(self._live.device),
         }
 
     def evaluate(self, request: Mapping[str, Any]) -> Judged:
@@ -90,7 +92,7 @@ class MergeService:
         with _timed(phases, "evaluate"):
             if request.get("race") is None:
                 return Judged(self._evaluator.evaluate(self._candidate(split)), phases, provenance)
-            race, answers = Race.from_dict(request["race"]), dict[tuple[str, Any], str]()
+            race, answers = Race.from_dict(request["race"]), dict[tuple[str, Any], Any]()
             found = raced(lambda items: self._evaluator.evaluate(self._candidate(split, items, answers)), race)
         stopped = None if found.whole else "raced"
         return Judged(found.evaluation, phases, provenance, stopped, len(race.order), found.note)
@@ -116,14 +118,15 @@ class MergeService:
             stage.check(self._evaluator.measure(stage.name, self._candidate(split, items)))
 
     def _candidate(
-        self, split: str, wanted: Sequence[int] | None = None, answers: dict[tuple[str, Any], str] | None = None
+        self, split: str, wanted: Sequence[int] | None = None, answers: dict[tuple[str, Any], Any] | None = None
     ) -> MergeCandidate:
         """The live model with all items of a split, or with some."""
-        items = self._splits.items(split)
-        if wanted is not None:
-            items = [items[index] for index in wanted]
+        items = self._splits.items(split, wanted)
+        positions = range(len(items)) if wanted is None else wanted
         settings, weights = dict(self._settings), dict(self._weights)
-        return MergeCandidate(self._live.model, self._live.tokenizer, items, split, settings, answers, weights)
+        return MergeCandidate(
+            self._live.model, self._live.tokenizer, items, split, settings, answers, weights, positions
+        )
 
     def _open_statistics(self, spec: StatisticsSpec) -> None:
         """What is prepared now is what plans may read; texts that cannot be read only mean that nothing is."""

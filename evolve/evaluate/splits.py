@@ -32,8 +32,9 @@ class Splits:
                     "object per line), name another in the profile's [splits], or another folder with EVOLVE_DATA"
                 )
 
-    def items(self, name: str) -> list[dict[str, Any]]:
-        """A fresh copy of the split's items; a problem that declares no ``search`` split has none in it."""
+    def items(self, name: str, wanted: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """A fresh copy of the split's items, or of some of them; a problem that declares no ``search`` split has none
+        in it."""
         if name not in self._items:
             if name not in self._paths and name != "search":
                 known = ", ".join(self._paths) or "none"
@@ -42,7 +43,8 @@ class Splits:
             if items and self._tasks:
                 _check_tasks(items, name, self._tasks, self._paths[name])
             self._items[name] = items
-        return copy.deepcopy(self._items[name])
+        held = self._items[name]
+        return copy.deepcopy(held if wanted is None else [held[position] for position in wanted])
 
     def counts(self) -> dict[str, int | None]:
         """Number of items by split; None for a sealed split, which stays closed."""

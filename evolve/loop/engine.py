@@ -14,6 +14,7 @@ from evolve.loop import lifecycle
 from evolve.loop.ablation import Ablation
 from evolve.loop.archiving import Archiving
 from evolve.loop.fresh import Freshener
+from evolve.loop.learning import Learning
 from evolve.loop.lifecycle import Duplicate, Scored, Ticket
 from evolve.loop.observer import Improvement
 from evolve.loop.order import Turnstile
@@ -50,6 +51,7 @@ class Engine:
         self._passage = Passage(parts)
         self._ablation = Ablation(parts)
         self._freshener = Freshener(parts)
+        self._learning = Learning(parts)
         self._again: deque[Ask] = deque()
         ordered = parts.pool.count == 1 and parts.ensemble.offline_only
         self._prepared = Turnstile(ordered)
@@ -72,7 +74,9 @@ class Engine:
         """
         for attempt in self.parts.database.attempts():
             if attempt.request.patch != ABLATION:
-                self._strategy.tell(told(attempt))
+                ended = told(attempt)
+                self._strategy.tell(ended)
+                self._learning.tell(ended)
         with self._interruptible():
             await self._seeds()
             self.parts.status.phase = "evolving"
@@ -151,7 +155,7 @@ class Engine:
         generation = 0 if ask.parent is None else database.program(ask.parent).generation + 1
         row = ProposalRequest(
             ask.island, generation, ask.patch, ask.arm, ask.parent, ask.mate, ask.inspirations, ask.description,
-            seed_name, ask.note,
+            seed_name, ask.note, self._learning.prompt_id(ask),
         )  # fmt: skip
         number = database.begin_proposal(row)
         if ask.parent is not None and ask.patch != ABLATION:
@@ -194,7 +198,8 @@ class Engine:
         if self._again:
             return self._again.popleft()
         rng = self._generator(self.parts.database.counts().proposals + 1)
-        return self._ablation.ask(self._evaluations) or self._strategy.ask(rng)
+        ask = self._ablation.ask(self._evaluations) or self._strategy.ask(rng)
+        return None if ask is None else self._learning.informed(ask, rng)
 
     def _generator(self, number: int) -> numpy.random.Generator:
         """The generator of proposal ``number``; every random choice of the search comes from one of these."""
@@ -202,12 +207,21 @@ class Engine:
 
         return numpy.random.default_rng([self.parts.config.seed, number % 2**32])
 
+    def _study(self) -> None:
+        """Starts the due calls to language models that are no proposals; none where no proposal could follow."""
+        if not self._goes_on():
+            return
+        for call in self._learning.due(self._evaluations):
+            self._tasks.add(asyncio.create_task(call, name="learning"))
+
     def _room(self) -> bool:
-        if self.draining or self.parts.status.phase != "evolving":
+        return self.parts.status.in_flight < self._capacity and self._goes_on()
+
+    def _goes_on(self) -> bool:
+        """Whether the budget allows more proposals than are in flight."""
+        if self.draining or self.parts.status.phase != "evolving" or self._fruitless >= FRUITLESS_LIMIT:
             return False
         flying = self.parts.status.in_flight
-        if flying >= self._capacity or self._fruitless >= FRUITLESS_LIMIT:
-            return False
         budget = self.parts.config.budget
         if budget.evaluations and self._evaluations + flying >= budget.evaluations:
             return False
@@ -232,6 +246,7 @@ class Engine:
             # Sampling happens here, before the next number may commit: what it sees follows from numbers alone.
             self.parts.status.in_flight -= 1
             self._launch()
+            self._study()
         self.parts.observer.update(self.parts.status)
 
     def _finish(self, ticket: Ticket, result: Scored | EvolveError) -> None:
@@ -251,7 +266,9 @@ class Engine:
     def _learn(self, ticket: Ticket, result: Scored | EvolveError) -> None:
         """Tells everyone who learns from how proposals end."""
         if ticket.ask.patch != ABLATION:
-            self._strategy.tell(told(self.parts.database.attempt(ticket.id)))
+            ended = told(self.parts.database.attempt(ticket.id))
+            self._strategy.tell(ended)
+            self._learning.tell(ended)
         if self._passage.prediction is not None:
             whole = result if isinstance(result, Scored) and result.stopped is None else None
             self._passage.prediction.learn(ticket.id, whole.evaluation.score if whole else None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from evolve.errors import ProposalError, RunError
 from evolve.loop import lifecycle
+from evolve.loop.asking import records
 from evolve.loop.lifecycle import Duplicate, Scored, Ticket
 from evolve.loop.novelty import Novelty
 from evolve.loop.parts import Parts
@@ -17,7 +18,6 @@ from evolve.loop.stages import pass_plan, pass_text
 from evolve.propose.base import Proposal, calls_of
 from evolve.search.digest import source_digest
 from evolve.store.recall import ABLATION
-from evolve.store.records import LlmCall
 
 
 class Passage:
@@ -63,9 +63,9 @@ class Passage:
         return {"plan": plan}
 
     def conditions(self, ticket: Ticket) -> dict[str, Any]:
-        """The rivals of its race as they are now; seeds and ablations are evaluated in the same batches, but whole."""
+        """The rival of its race as it is now; seeds and ablations are evaluated in the same batches, but whole."""
         whole = ticket.seed_name is not None or ticket.ask.patch == ABLATION
-        return self._racing.request(ticket.ask.island, whole)
+        return self._racing.request(whole)
 
     async def score(self, ticket: Ticket) -> Scored:
         """Brings a prepared ticket through ``queued`` and ``evaluating``. Raises as ``lifecycle.evaluate`` does."""
@@ -99,12 +99,8 @@ class Passage:
         return proposal
 
     def _record_calls(self, proposal_id: int, calls: Any) -> None:
-        rows = [
-            LlmCall(c.provider, c.model, c.prompt, c.reply, c.seconds, c.tokens_in, c.tokens_out, c.cost_usd, c.error)
-            for c in calls
-        ]
         # also without calls: the proposal is then known to have cost nothing
-        self._parts.database.add_llm_calls(proposal_id, rows)
+        self._parts.database.add_llm_calls(proposal_id, records(calls, "proposal"))
 
 
 def _digest(plan: dict[str, Any]) -> str:

@@ -3,61 +3,91 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evolve.config import RunConfig
 from evolve.evaluate.splits import Splits
-from evolve.features import cell_key
 from evolve.loop.parts import Parts
 from evolve.problem import Problem
-from evolve.racing import Race, looks_at, race_order
-from evolve.search.archive import Program
+from evolve.racing import Race, free_looks, looks_at, race_order
+from evolve.statistics import is_mean
 from evolve.store import standings, tasks
 from evolve.store.database import Database
 
+if TYPE_CHECKING:
+    from evolve.search.archive import Program
+
 WEIGHTED = "candidates are not raced: the score is a weighted mean of tasks, not the mean of all items"
+
+NO_MEAN = "candidates are not raced: the score is not the mean of outcomes, one for each item"
 
 
 class Racing:
-    """The races of a run: one order of the items for all, and the elites of the moment as rivals."""
+    """The races of a run: one order of the items for all, and the best program of the moment as the rival.
+
+    Who lost becomes a prospect of the archive: a parent, but no elite.
+    """
 
     def __init__(self, parts: Parts) -> None:
         """Reads the items once, to draw the order of a new run; a resumed one keeps its own."""
         evaluation = parts.config.evaluation
         self._parts = parts
         self._notes: set[str] = set()
+        self._means: dict[int, bool] = {}
+        self._seen = 0
         if evaluation.racing and tasks.strata(parts.database.connection, "search") is not None:
             self.remark(WEIGHTED)
         self._order = _order(parts.database, parts.problem, parts.config) if evaluation.racing else []
-        self._looks = looks_at(len(self._order), evaluation.racing_batches) if self._order else []
+        self._looks = self._planned() if self._order else []
+        self._take_prospects()
 
-    def request(self, island: int, whole: bool = False) -> dict[str, Any]:
-        """What is added to the work of a candidate of ``island``; nothing where candidates are not raced.
+    def _planned(self) -> list[int]:
+        batches = self._parts.config.evaluation.racing_batches
+        items = len(self._order)
+        return looks_at(items, batches) if batches else free_looks(items, int(self._parts.pool.info["batch_rows"]))
 
-        ``whole`` (for seeds and ablations) names no rivals, but the batches are the same: rounding may depend on them.
+    def request(self, whole: bool = False) -> dict[str, Any]:
+        """What is added to the work of a candidate; nothing where candidates are not raced.
+
+        ``whole`` (for seeds and ablations) names no rival, but the batches are the same: rounding may depend on them.
         """
         if not self._order:
             return {}
-        archive, evaluation = self._parts.archive, self._parts.config.evaluation
-        axes = [(axis.name, axis.low, axis.high, axis.bins) for axis in archive.axes]
-        held = {} if whole else archive.occupancy(island)
-        rivals = {cell_key(cell): program.outcomes.tolist() for cell, program in held.items()}
-        race = Race(self._order, self._looks, evaluation.racing_alpha, axes, rivals, _floor(list(held.values())))
-        return {"race": race.to_dict()}
+        self._take_prospects()
+        best = None if whole else self._parts.archive.best()
+        if best is not None and not self._is_mean(best):
+            self.remark(NO_MEAN)
+            return {}
+        rival = None if best is None else best.outcomes.tolist()
+        return {"race": Race(self._order, self._looks, self._parts.config.evaluation.racing_alpha, rival).to_dict()}
+
+    def _is_mean(self, program: Program) -> bool:
+        """Whether a search score is the mean of the outcomes; parts of the items say nothing otherwise."""
+        if program.id not in self._means:
+            # Not the archive's score, which may be over fresh items too.
+            row = self._parts.database.program(program.id)
+            self._means[program.id] = row.score is not None and is_mean(row.score, row.outcomes)
+        return self._means[program.id]
+
+    def _take_prospects(self) -> None:
+        """Offers the archive what has lost a race since the last time, in a new process all that ever did."""
+        import numpy as np
+
+        from evolve.search.archive import Program
+
+        connection, archive = self._parts.database.connection, self._parts.archive
+        order = standings.racing_order(connection)
+        for row in standings.raced(connection, self._seen):
+            self._seen = row.evaluation
+            outcomes = np.full(len(order), np.nan)
+            outcomes[order[: len(row.outcomes)]] = row.outcomes
+            archive.hope(Program(row.program, row.score, row.features, row.island, row.children, outcomes=outcomes))
 
     def remark(self, note: str) -> None:
         """Shows a worker's note, once."""
         if note and note not in self._notes:
             self._notes.add(note)
             self._parts.observer.message(note)
-
-
-def _floor(elites: list[Program]) -> list[float] | None:
-    """The outcomes of the median elite, which a program in an empty cell must beat to become a parent soon."""
-    if not elites:
-        return None
-    ranked = sorted(elites, key=lambda program: (program.score, -program.id))
-    return list(ranked[(len(ranked) - 1) // 2].outcomes)
 
 
 def _order(database: Database, problem: Problem, config: RunConfig) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
@@ -11,9 +11,11 @@ from evolve.errors import ProposalError
 if TYPE_CHECKING:
     import numpy
 
-Patch = Literal["diff", "full", "cross", "fix"]
+Patch = Literal["diff", "full", "cross", "fix", "thought"]
 Kind = Literal["merge", "program"]
-PATCHES: tuple[Patch, ...] = ("diff", "full", "cross", "fix")
+PATCHES: tuple[Patch, ...] = ("diff", "full", "cross", "fix", "thought")
+EDITS: tuple[Patch, ...] = ("diff", "fix", "thought")
+"""The kinds that are answered with SEARCH/REPLACE blocks; the others with the whole program."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What an elite changed against the seed it descends from (a unified diff), and what that did to the score."""
+
+    elite: Parent
+    change: str
+    effect: str
+
+
+@dataclass(frozen=True)
 class ProposalRequest:
     """Everything a proposer may use to write one child of ``parent``.
 
@@ -53,6 +64,10 @@ class ProposalRequest:
     elites of other cells; ``relatives`` are further scored programs of the run (any number), from whose numbers the
     offline mutator learns where to step. ``roles``, ``blocks`` and ``layers`` describe the sites of a merge problem,
     ``statistics`` names those prepared for each donor. ``seed`` decides every random choice of the proposer.
+
+    Only language models get what follows. ``item_feedback`` are lines about items of the search split, ``importance``
+    about what donors and layers are worth, ``insights`` about earlier edits; ``lesson`` belongs to the patch
+    ``thought``. ``known`` gives the number of the program that has a text already.
     """
 
     parent: Parent
@@ -68,8 +83,13 @@ class ProposalRequest:
     blocks: tuple[str, ...] = ()
     layers: int = 0
     statistics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    item_feedback: tuple[str, ...] = ()
+    importance: tuple[str, ...] = ()
     insights: tuple[str, ...] = ()
+    lesson: Lesson | None = None
+    known: Callable[[str], int | None] | None = field(default=None, repr=False, compare=False)
     recommendations: str = ""
+    advice: str = ""
 
     def generator(self) -> numpy.random.Generator:
         """A fresh generator of this request's random choices; each call starts the same stream."""

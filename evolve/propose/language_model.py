@@ -64,6 +64,8 @@ class LanguageModel:
     async def propose(self, request: ProposalRequest) -> Proposal:
         """The child that the model writes; a reply that does not apply is answered with the reason and asked again.
 
+        So is, once, a program that the run knows already; the next such reply is returned as it is.
+
         Raises the last PatchError or NoCodeError when no attempt applies, ProviderError when the service fails; both
         carry the calls made so far.
         """
@@ -75,21 +77,26 @@ class LanguageModel:
         patch = self._mix.choose(request, rng)
         temperature = float(rng.choice(self._config.temperatures)) if self._config.temperatures else None
         opening = [Message("system", system_prompt(request)), Message("user", user_prompt(request, patch))]
-        messages, calls = opening, list[Call]()
+        messages, calls, warned = opening, list[Call](), False
         for attempt in range(1, self._attempts + 1):
             completion = await self._ask(messages, temperature, calls)
+            last = attempt == self._attempts
             try:
                 source = apply_reply(request.parent.source, completion.text, patch)
             except (PatchError, NoCodeError) as error:
                 calls.append(self._call(messages, completion, str(error)))
-                if attempt == self._attempts:
+                if last:
                     raise with_calls(error, calls) from None
-                echo = completion.text[:MAX_ECHO_CHARACTERS] or "(empty reply)"
-                messages = [*opening, Message("assistant", echo), Message("user", retry_prompt(str(error), patch))]
-                continue
-            calls.append(self._call(messages, completion, None))
-            description = description_of(normalised(completion.text)) or f"{patch} by {self.name}"
-            return Proposal(source, description, patch, self.name, tuple(calls))
+                fault = str(error)
+            else:
+                lazy = None if warned or last else _lazy(request, source)
+                calls.append(self._call(messages, completion, lazy))
+                if lazy is None:
+                    description = description_of(normalised(completion.text)) or f"{patch} by {self.name}"
+                    return Proposal(source, description, patch, self.name, tuple(calls))
+                fault, warned = lazy, True
+            echo = completion.text[:MAX_ECHO_CHARACTERS] or "(empty reply)"
+            messages = [*opening, Message("assistant", echo), Message("user", retry_prompt(fault, patch))]
         raise AssertionError("the last attempt returns or raises")
 
     async def answer(self, messages: list[Message]) -> Call:
@@ -118,3 +125,12 @@ class LanguageModel:
             seconds=completion.seconds,
             error=error,
         )
+
+
+def _lazy(request: ProposalRequest, source: str) -> str | None:
+    """Why a program is no new one; None for a new one."""
+    number = request.known(source) if request.known is not None else None
+    if number is None:
+        return None
+    which = "the one shown" if str(number) == request.parent.id else f"#{number}, which has been tried"
+    return f"the same program as {which} (comments and layout aside); write another one"

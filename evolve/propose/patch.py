@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evolve.errors import NoCodeError, PatchError
-from evolve.propose.base import Patch
+from evolve.propose.base import EDITS, Patch
 from evolve.propose.blocks import find_blocks, has_markers, lines_of, newline_of, outside, replace_blocks
 from evolve.propose.reply import Edit, code_blocks, edits_of, has_edits, normalised
 
@@ -50,7 +50,7 @@ def _only_program(source: str, text: str, patch: Patch) -> str:
     if not found and has_markers(text):
         found = [text]
     if not found:
-        wanted = "SEARCH/REPLACE blocks" if patch in ("diff", "fix") else "a fenced ```python block"
+        wanted = "SEARCH/REPLACE blocks" if patch in EDITS else "a fenced ```python block"
         raise NoCodeError(f"the reply holds no code; answer with {wanted}")
     marked = [code for code in found if has_markers(code)]
     if marked:

@@ -11,7 +11,7 @@ import jinja2
 
 from evolve.plan.statistics import LINEAR_ROLES
 from evolve.propose import catalogue
-from evolve.propose.base import Parent, Patch, ProposalRequest
+from evolve.propose.base import EDITS, Parent, Patch, ProposalRequest
 from evolve.propose.blocks import lines_of
 from evolve.resources import folder
 
@@ -31,12 +31,27 @@ def user_prompt(request: ProposalRequest, patch: Patch) -> str:
 
 def retry_prompt(reason: str, patch: Patch) -> str:
     """What the model is told about a reply that could not be used."""
-    return _environment().get_template("retry.jinja").render(reason=reason, patch=patch).strip() + "\n"
+    return _environment().get_template("retry.jinja").render(reason=reason, edits=patch in EDITS).strip() + "\n"
 
 
 def novelty_prompt(known: str, program: str) -> str:
     """The question to a judge whether a program is meaningfully different from a known one."""
     return _environment().get_template("novelty.jinja").render(known=known, program=program).strip() + "\n"
+
+
+def shipped_advice() -> str:
+    """The paragraph on how to think of an edit that stands in prompts unless the request has another."""
+    return _environment().get_template("advice.jinja").render().strip()
+
+
+def scratchpad_prompt(**facts: Any) -> str:
+    """The question what the latest edits teach; see prompts/scratchpad.jinja for the facts."""
+    return _tidy(_environment().get_template("scratchpad.jinja").render(facts))
+
+
+def variant_prompt(**facts: Any) -> str:
+    """The request for another paragraph of advice; see prompts/variant.jinja for the facts."""
+    return _tidy(_environment().get_template("variant.jinja").render(facts))
 
 
 def _render(template: str, request: ProposalRequest) -> str:
@@ -54,6 +69,11 @@ def _render(template: str, request: ProposalRequest) -> str:
             linear_roles=LINEAR_ROLES,
         )
     )
+    return _tidy(text)
+
+
+def _tidy(text: str) -> str:
+    """At most one empty line in a row."""
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

@@ -120,6 +120,10 @@ def _prose(reply: str) -> list[str]:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.strip(" *_#`").split())
-    text = "".join(char for char in text if char.isprintable())
-    return text if len(text) <= MAX_DESCRIPTION else text[: MAX_DESCRIPTION - 1] + "…"
+    return one_line(text.strip(" *_#`"), MAX_DESCRIPTION)
+
+
+def one_line(text: str, limit: int) -> str:
+    """The text on one line, without characters that cannot be printed, cut to ``limit`` characters."""
+    text = "".join(char for char in " ".join(text.split()) if char.isprintable())
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -33,8 +33,9 @@ class AddStatus(IntEnum):
 class Program:
     """A scored program; ``island`` is the one it was born on, ``score`` is maximised.
 
-    ``outcomes`` has one number in 0..1 per item, shape (items,), empty without items. ``children`` counts the proposals
-    made from it, ``archived_children`` those that entered or improved a cell; the archive keeps both up to date.
+    ``outcomes`` has one number in 0..1 per item, NaN where it was not asked, shape (items,), empty without items.
+    ``children`` counts the proposals made from it, ``archived_children`` those that entered or improved a cell; the
+    archive keeps both up to date.
     """
 
     id: int
@@ -70,6 +71,7 @@ class Archive:
         self.size = math.prod(axis.bins for axis in self.axes)
         self._grids: list[dict[CellIndex, Program]] = [{} for _ in range(islands)]
         self._whole: dict[CellIndex, Program] = {}
+        self._prospects: list[dict[CellIndex, Program]] = [{} for _ in range(islands)]
         self._held: dict[int, Program] = {}
         self._sorted: dict[int | None, tuple[Program, ...]] = {}
 
@@ -95,12 +97,23 @@ class Archive:
         """Offers a program to the grid over all islands only: for reading back an archive with cleared islands."""
         return self._offer(None, self.cell(program), self._held.get(program.id, program))
 
+    def hope(self, program: Program) -> None:
+        """Offers a program whose score is an estimate: it may be a parent where its island has no elite in its cell,
+        and counts nowhere else. Raises EvaluatorError when it lacks a feature."""
+        cell, grid = self.cell(program), self._prospects[program.island]
+        present = grid.get(cell)
+        if present is not None and not program.beats(present):
+            return
+        grid[cell] = self._held[program.id] = program
+        if present is not None:
+            self._release(cell, present)
+
     def clear(self, island: int) -> None:
         """Empties one island; the grid over all islands keeps what it has."""
-        dropped = self._grid(island)
-        self._grids[island] = {}
+        dropped = [*self._grid(island).items(), *self._prospects[island].items()]
+        self._grids[island], self._prospects[island] = {}, {}
         self._sorted.pop(island, None)
-        for cell, program in dropped.items():
+        for cell, program in dropped:
             self._release(cell, program)
 
     def _offer(self, island: int | None, cell: CellIndex, program: Program) -> AddStatus:
@@ -117,7 +130,7 @@ class Archive:
         return AddStatus.IMPROVE_EXISTING
 
     def _release(self, cell: CellIndex, program: Program) -> None:
-        if all(grid.get(cell) is not program for grid in (*self._grids, self._whole)):
+        if all(grid.get(cell) is not program for grid in (*self._grids, *self._prospects, self._whole)):
             self._held.pop(program.id, None)
 
     def _grid(self, island: int | None) -> dict[CellIndex, Program]:
@@ -142,7 +155,7 @@ class Archive:
     # --- reading (island None: over all islands) ---
 
     def find(self, program_id: int) -> Program | None:
-        """The elite with this id, None when it holds no cell."""
+        """The elite or prospect with this id, None when it holds no cell."""
         return self._held.get(program_id)
 
     def elites(self, island: int | None = None) -> tuple[Program, ...]:
@@ -150,6 +163,18 @@ class Archive:
         if island not in self._sorted:
             self._sorted[island] = tuple(sorted(self._grid(island).values(), key=lambda program: program.id))
         return self._sorted[island]
+
+    def parents(self, island: int | None = None) -> tuple[Program, ...]:
+        """The elites, and the prospects of cells that have none, oldest first."""
+        held = self._grid(island)
+        hopeful: dict[CellIndex, Program] = {}
+        for grid in self._prospects if island is None else (self._prospects[island],):
+            for cell, program in grid.items():
+                if cell not in held and (cell not in hopeful or program.beats(hopeful[cell])):
+                    hopeful[cell] = program
+        if not hopeful:
+            return self.elites(island)
+        return tuple(sorted((*held.values(), *hopeful.values()), key=lambda program: program.id))
 
     def occupancy(self, island: int | None = None) -> dict[CellIndex, Program]:
         """Which program holds which cell, in the order of cells."""

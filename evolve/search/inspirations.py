@@ -41,19 +41,22 @@ def inspirations(
 
 
 def complement(parent: Program, other: Program) -> float:
-    """How much the other solves of what the parent fails: the mean over items of max(other − parent, 0), 0..1."""
+    """How much the other solves of what the parent fails: the mean of max(other − parent, 0), 0..1, over the items that
+    both answered."""
     if not parent.outcomes.size or parent.outcomes.shape != other.outcomes.shape:
         return 0.0
-    return float(np.maximum(other.outcomes - parent.outcomes, 0.0).mean())
+    gains = np.maximum(other.outcomes - parent.outcomes, 0.0)
+    shared = ~np.isnan(gains)
+    return float(gains[shared].mean()) if shared.any() else 0.0
 
 
 def mate(archive: Archive, parent: Program, rng: np.random.Generator) -> Program | None:
-    """A second parent from any island, None when the parent is the only elite.
+    """A second parent from any island, None when there is no other.
 
-    Drawn among the most complementary elites in proportion to ``complement``; uniformly among all where nobody solves
+    Drawn among the most complementary parents in proportion to ``complement``; uniformly among all where nobody solves
     an item better than the parent, or where the problem has no items.
     """
-    others = [program for program in archive.elites() if program.id != parent.id]
+    others = [program for program in archive.parents() if program.id != parent.id]
     if not others:
         return None
     gains = {program.id: complement(parent, program) for program in others}

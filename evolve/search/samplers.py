@@ -32,8 +32,8 @@ class ParentSampler(Protocol):
 
 
 def candidates(archive: Archive, island: int) -> tuple[Program, ...]:
-    """The elites of an island, those of all islands when it has none. Raises EvolveError in an empty archive."""
-    found = archive.elites(island) or archive.elites()
+    """An island's parents, those of all islands when it has none. Raises EvolveError in an empty archive."""
+    found = archive.parents(island) or archive.parents()
     if not found:
         raise EvolveError("the archive is empty, so there is no parent to draw; evaluate a seed first")
     return found
@@ -124,7 +124,7 @@ class ExploreExploit:
         if kind < self._explore:
             return programs[int(rng.integers(len(programs)))]
         if kind < self._explore + self._exploit:
-            everywhere = archive.elites()
+            everywhere = archive.parents()
             return everywhere[int(rng.integers(len(everywhere)))]
         scores = _scores(programs)
         low, high = float(scores.min()), float(scores.max())

@@ -338,3 +338,20 @@ class Database(Readback):
         row = {"created": now(), "kind": kind, "proposal_id": proposal_id, "data": to_json(dict(data or {}))}
         with self._transaction():
             self._insert("events", row)
+
+    # --- what language models learned ---
+
+    def add_prompt(self, text: str, parent_id: int | None = None) -> int:
+        """Stores a variant of the instructions, written from ``parent_id``; returns its number."""
+        with self._transaction():
+            return self._insert("prompts", {"parent_id": parent_id, "text": text, "created": now()})
+
+    def retire_prompt(self, prompt_id: int) -> None:
+        """Marks a variant as no longer drawn."""
+        with self._transaction():
+            self._tables.execute("UPDATE prompts SET retired = 1 WHERE id = ?", [prompt_id])
+
+    def add_scratchpad(self, evaluations: int, text: str, created: str) -> None:
+        """Stores recommendations that were asked for after so many evaluations, at the time ``created``."""
+        with self._transaction():
+            self._insert("scratchpads", {"evaluations": evaluations, "text": text, "created": created})

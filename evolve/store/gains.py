@@ -12,8 +12,8 @@ from evolve.store.connection import as_dict
 
 Row = dict[str, Any]
 
-TUNING = "tuning"
-"""The proposer of programs that differ from their parent in numbers only."""
+TUNING = "tune"
+"""The patch of programs that differ from their parent in numbers only."""
 
 # The reward of a proposal: max(score - max(parent's score, best seed), 0).
 _REWARDED = """
@@ -24,7 +24,8 @@ _REWARDED = """
     ),
     rewarded AS (
         SELECT
-            p.id, p.proposer, p.prompt_id, p.state, p.archive_status IN ('improve_existing', 'new') AS accepted,
+            p.id, p.proposer, p.patch, p.prompt_id, p.state,
+            p.archive_status IN ('improve_existing', 'new') AS accepted,
             p.state = 'scored' OR (p.state = 'failed' AND p.evaluating_at IS NOT NULL) AS evaluated,
             e.stopped IS NOT NULL AS raced, coalesce(e.seconds, 0.0) AS seconds,
             iif(e.stopped IS NULL, coalesce(
@@ -72,7 +73,7 @@ def sides(connection: sqlite3.Connection) -> list[Row]:
     """Structure against tuning: evaluations, how often and how far each raised the run's best score."""
     found = _rows(
         connection,
-        _REWARDED + "SELECT iif(r.proposer = ?, 'tuning', 'structure') AS side, sum(r.evaluated) AS evaluations, "
+        _REWARDED + "SELECT iif(r.patch = ?, 'tuning', 'structure') AS side, sum(r.evaluated) AS evaluations, "
         "count(i.proposal_id) AS improvements, total(i.gain) AS raised_best "
         "FROM rewarded r LEFT JOIN improvements i ON i.proposal_id = r.id GROUP BY side ORDER BY side",
         [TUNING],
@@ -82,12 +83,27 @@ def sides(connection: sqlite3.Connection) -> list[Row]:
     return found
 
 
+def patches(connection: sqlite3.Connection) -> list[Row]:
+    """A row per kind of edit, counted as ``arms`` counts, the largest gain first."""
+    return _rows(
+        connection,
+        _REWARDED + "SELECT patch, count(*) AS calls, sum(evaluated) AS evaluations, "
+        "coalesce(sum(accepted), 0) AS accepted, sum(state = 'duplicate') AS duplicates, "
+        "sum(state IN ('rejected', 'failed')) AS failures, sum(gain) AS gain "
+        "FROM rewarded GROUP BY patch ORDER BY gain DESC, patch",
+    )
+
+
 def prompts(connection: sqlite3.Connection) -> list[Row]:
-    """Variants of the instructions with the programs that each brought about; empty where they do not vary."""
+    """Variants of the instructions with the programs that each brought about; empty where they do not vary.
+
+    ``accepted_share`` and ``mean_gain`` are None for a variant without a result.
+    """
     return _rows(
         connection,
         _REWARDED + "SELECT v.id AS prompt, v.parent_id, v.retired, count(r.id) AS calls, "
-        "coalesce(sum(r.accepted), 0) AS accepted, total(r.gain) AS gain, v.text "
+        "coalesce(sum(r.accepted), 0) AS accepted, 1.0 * coalesce(sum(r.accepted), 0) / count(r.id) AS accepted_share, "
+        "total(r.gain) AS gain, avg(r.gain) AS mean_gain, v.text "
         "FROM prompts v LEFT JOIN rewarded r ON r.prompt_id = v.id GROUP BY v.id ORDER BY gain DESC, v.id",
     )
 
@@ -109,7 +125,7 @@ def credited(connection: sqlite3.Connection, program_id: int) -> dict[str, float
         "WITH RECURSIVE line (id, parent_id, steps) AS ("
         "  SELECT id, parent_id, 0 FROM proposals WHERE id = ?"
         "  UNION ALL SELECT p.id, p.parent_id, l.steps + 1 FROM line l JOIN proposals p ON p.id = l.parent_id"
-        ") SELECT p.proposer, p.seed_name, e.score FROM line l JOIN proposals p ON p.id = l.id "
+        ") SELECT p.patch, p.seed_name, e.score FROM line l JOIN proposals p ON p.id = l.id "
         "LEFT JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search' AND e.stopped IS NULL "
         "ORDER BY l.steps DESC",
         [queries.resolve(connection, program_id)],
@@ -119,6 +135,6 @@ def credited(connection: sqlite3.Connection, program_id: int) -> dict[str, float
     scored = [row for row in rows if row["score"] is not None]
     found = {"seed" if scored[0]["seed_name"] else "start": scored[0]["score"]}
     for before, row in itertools.pairwise(scored):
-        side = "tuning" if row["proposer"] == TUNING else "structure"
+        side = "tuning" if row["patch"] == TUNING else "structure"
         found[side] = found.get(side, 0.0) + row["score"] - before["score"]
     return found

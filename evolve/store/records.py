@@ -38,7 +38,8 @@ class RunRecord:
 class ProposalRequest:
     """What is known when a child is asked for.
 
-    ``seed_name`` marks a program that came with the problem; ``note`` is what the search strategy wants back.
+    ``seed_name`` marks a program that came with the problem; ``note`` is what the search strategy wants back;
+    ``prompt_id`` is the variant of the instructions that a language model gets.
     """
 
     island: int
@@ -51,6 +52,7 @@ class ProposalRequest:
     description: str = ""
     seed_name: str | None = None
     note: Mapping[str, Any] = field(default_factory=dict)
+    prompt_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

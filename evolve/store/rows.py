@@ -23,6 +23,7 @@ def of_request(request: ProposalRequest) -> dict[str, Any]:
         "description": request.description,
         "seed_name": request.seed_name,
         "note": to_json(dict(request.note)),
+        "prompt_id": request.prompt_id,
     }
 
 

@@ -93,6 +93,38 @@ def racing_order(connection: sqlite3.Connection) -> list[int]:
     return list(json.loads(rows[0][0])["order"]) if rows else []
 
 
+class Lost(NamedTuple):
+    """A program that lost a race: its evaluation's number, estimated ``score``, how many children it has, and its
+    ``outcomes`` on the first items of the racing order."""
+
+    evaluation: int
+    program: int
+    island: int
+    score: float
+    features: dict[str, float]
+    children: int
+    outcomes: tuple[float, ...]
+
+
+def raced(connection: sqlite3.Connection, after: int) -> list[Lost]:
+    """Who lost a race in evaluations numbered over ``after``, in their order; not what an island had before it was
+    emptied."""
+    query = """
+        SELECT e.id, p.id, p.island, e.score, e.features,
+               (SELECT count(*) FROM proposals c WHERE c.parent_id = p.id AND c.state <> 'abandoned'),
+               e.outcomes, e.items
+        FROM evaluations e JOIN proposals p ON p.id = e.proposal_id
+        WHERE e.id > ? AND e.split = 'search' AND e.stopped = 'raced' AND NOT EXISTS (
+            SELECT 1 FROM events v
+            WHERE v.kind = 'reseed' AND json_extract(v.data, '$.island') = p.island AND v.created > e.created)
+        ORDER BY e.id
+    """
+    return [
+        Lost(number, program, island, score, json.loads(features), children, packed.unpack(blob, items))
+        for number, program, island, score, features, children, blob, items in _tuples(connection, query, (after,))
+    ]
+
+
 def answered(connection: sqlite3.Connection, program_id: int, split: str = "search") -> dict[int, float]:
     """A program's outcome on each item that it answered, counted from 0 in the split's file; its original's for a
     duplicate.

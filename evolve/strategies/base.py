@@ -80,7 +80,8 @@ class Told:
     """How a proposal ended.
 
     ``score`` is maximised; None where there is none. A duplicate has the score of its original and ``used`` False.
-    ``whole`` is False where the evaluation was stopped early, so that the score rests on a part of the items.
+    ``whole`` is False where the evaluation was stopped early: the score is then an estimate, its rival's over all items
+    plus their difference on those that were answered.
     ``seconds`` is the evaluation's time, ``cost_usd`` None where a price is unknown, 0 without calls.
     """
 

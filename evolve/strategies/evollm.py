@@ -17,7 +17,6 @@ from evolve.propose.mutator.literals import knob_values
 from evolve.search.cma import Vector, reflected
 from evolve.strategies.base import Ask, Setting, Told
 from evolve.strategies.options import options_of
-from evolve.strategies.restarts import score_of
 from evolve.strategies.task_arithmetic import HIGH, LOW
 from evolve.strategies.templates import require_base, require_merge, tunable_seed, weighted_sum
 from evolve.strategies.tuning import Tunable
@@ -92,12 +91,11 @@ class EvoLLM:
 
     def tell(self, told: Told) -> None:
         """A result of this strategy, best first among the members; its point is read from its knobs."""
-        score = score_of(told)
-        if told.arm != NAME or told.source is None or score is None or not told.used:
+        if told.arm != NAME or told.source is None or told.score is None or not told.used:
             return
         point = self._program.space.point(knob_values(told.source))
         if point is not None:
-            self.members.append((point, score))
+            self.members.append((point, told.score))
             self.members.sort(key=lambda member: -member[1])
 
 

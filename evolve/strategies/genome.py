@@ -11,7 +11,6 @@ from evolve.errors import UsageError
 from evolve.search.cma import Vector
 from evolve.strategies.base import Ask, Setting, Told
 from evolve.strategies.options import options_of
-from evolve.strategies.restarts import score_of
 from evolve.strategies.templates import require_merge, weighted_sum
 from evolve.strategies.tuning import Tunable
 
@@ -101,11 +100,11 @@ class Genome:
             return
         values = numpy.array(told.note["values"], dtype=numpy.float64)
         self._asked.add(self._written(values))
-        score = score_of(told)
-        if score is None or (not told.used and any(numpy.array_equal(values, one.values) for one in self.members)):
+        known = not told.used and any(numpy.array_equal(values, one.values) for one in self.members)
+        if told.score is None or known:
             return
         best = self.members[0] if self.members else None
-        self.members.append(Member(values, score, told.id))
+        self.members.append(Member(values, told.score, told.id))
         self.members.sort(key=lambda one: (-one.score, one.id))
         del self.members[self._options.population :]
         if best is not None and self.members[0] is not best:

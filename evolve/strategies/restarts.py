@@ -50,19 +50,13 @@ class Restarts:
     def tell(self, told: Told) -> None:
         """The result of a point that this search owns; one of an earlier start only counts for ``best``."""
         point = np.array(told.note["point"], dtype=np.float64)
-        score = score_of(told)
-        if score is not None and (self.best is None or score > self.best[1]):
-            self.best = (point, score)
+        if told.score is not None and (self.best is None or told.score > self.best[1]):
+            self.best = (point, told.score)
         if told.note["restart"] != self.restarts:
             return
-        self.cma.tell(point, score)
+        self.cma.tell(point, told.score)
         self._stale = 0 if told.used else self._stale + 1
         if self.cma.stopped or self._stale >= STALE_POPULATIONS * self.cma.population:
             self.restarts += 1
             self._population = min(2 * self.cma.population, MAX_POPULATION)
             self._begin()
-
-
-def score_of(told: Told) -> float | None:
-    """The score where it rests on all items; what was stopped early counts as failed."""
-    return told.score if told.whole else None

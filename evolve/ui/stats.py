@@ -13,8 +13,9 @@ ARM_COLUMNS = (
     "arm", "calls", "evaluations", "accepted", "accepted_share", "duplicates", "failures", "raced", "gain", "seconds",
     "gain_per_second", "cost_usd", "gain_per_usd",
 )  # fmt: skip
+PATCH_COLUMNS = ("patch", "calls", "evaluations", "accepted", "duplicates", "failures", "gain")
 SIDE_COLUMNS = ("side", "evaluations", "improvements", "raised_best", "per_evaluation")
-PROMPT_COLUMNS = ("prompt", "parent_id", "retired", "calls", "accepted", "gain", "text")
+PROMPT_COLUMNS = ("prompt", "parent_id", "retired", "calls", "accepted_share", "mean_gain", "gain", "text")
 
 
 def statistics(connection: sqlite3.Connection) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def statistics(connection: sqlite3.Connection) -> dict[str, Any]:
     raced, saved, items = standings.saved_items(connection)
     return {
         "arms": gains.arms(connection),
+        "patches": gains.patches(connection),
         "sides": gains.sides(connection),
         "racing": {"raced": raced, "items_saved": saved, "items": items} if raced else None,
         "prompts": gains.prompts(connection),
@@ -36,6 +38,9 @@ def statistics_lines(found: dict[str, Any]) -> Iterator[str]:
         return
     yield render(found["arms"], _used(found["arms"]), title="arms")
     yield "gain: the sum of what programs scored over their parents and the best seed; an empty price is unknown"
+    if len(found["patches"]) > 1:
+        yield ""
+        yield render(found["patches"], PATCH_COLUMNS, title="kinds of edit")
     if len(found["sides"]) > 1:
         yield ""
         yield render(found["sides"], SIDE_COLUMNS, title="structure against tuning: how far each raised the best score")

@@ -11,13 +11,13 @@ from evolve.evaluation import Evaluation
 SHOWN_MISTAKES = 6
 
 
-def answers(candidate: Any) -> list[str]:
-    """The likeliest word after each prompt. Raises CandidateError when the model's numbers are not finite."""
+def answers(candidate: Any, items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The likeliest word after each item's prompt. Raises CandidateError when the model's numbers are not finite."""
     import torch
 
     model = candidate.model
     # Word by word: the tokenizer that transformers chooses for this architecture splits some words.
-    ids = torch.tensor([candidate.tokenizer.convert_tokens_to_ids(item["prompt"].split()) for item in candidate.items])
+    ids = torch.tensor([candidate.tokenizer.convert_tokens_to_ids(item["prompt"].split()) for item in items])
     with torch.inference_mode():
         logits = model(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=1).logits[:, -1]
     if not torch.isfinite(logits).all():
@@ -28,7 +28,7 @@ def answers(candidate: Any) -> list[str]:
 
 def evaluate(candidate: Any) -> Evaluation:
     """Score = mean over the tasks of the share of right answers; items count equally where tasks have equally many."""
-    said = answers(candidate)
+    said = candidate.each("answer", lambda items: answers(candidate, items))
     outcomes = [float(word == item["answer"]) for item, word in zip(candidate.items, said, strict=True)]
     found = Evaluation.over_tasks(candidate.items, outcomes)
     figures = ", ".join(f"{name} {value:.3f}" for name, value in found.metrics.items())

@@ -10,13 +10,11 @@ import torch
 from evolve.errors import EvaluatorError, StageRejected
 from evolve.evaluate.merging import MergeService
 from evolve.evaluate.pool import WorkerPool
-from evolve.evaluate.racing import NO_MEAN
 from evolve.racing import Race
 from evolve.site import Site
 
 ITEMS = [f"{a}+{b}=" for a in range(4) for b in range(4)]
 ORDER = [5, 0, 9, 14, 3, 7, 1, 12, 2, 15, 4, 11, 6, 13, 8, 10]
-AXES = [("long", 0.0, 1.0, 2)]
 EVALUATE = """
 from evolve.evaluation import Evaluation
 
@@ -34,8 +32,6 @@ def evaluate(candidate):
     answers = candidate.generate(prompts, candidate.settings["tokens"])
     print("judged", len(prompts))
     outcomes = [float(len(answer) % 2) for answer in answers]
-    if candidate.settings.get("other"):
-        return Evaluation(1.0, features={"long": 0.0}, outcomes=outcomes)
     return Evaluation(sum(outcomes) / len(outcomes), features={"long": 0.0}, outcomes=outcomes)
 """
 
@@ -51,8 +47,7 @@ def request(service, mix, **race):
     plan = mix(service._live.sites, {"base": 0.5, "ja": 0.5}).to_dict()
     work = {"plan": plan, "split": "search"}
     if race:
-        floor, elites = race.get("floor"), race.get("elites", {})
-        work["race"] = Race(ORDER, [2, 4, 8, 16], 0.3, AXES, elites, floor).to_dict()
+        work["race"] = Race(ORDER, [2, 4, 8, 16], 0.3, race["rival"]).to_dict()
     return work
 
 
@@ -74,7 +69,7 @@ def test_a_race_that_nobody_wins_ends_with_the_whole_evaluation(problem, mix):
     service = MergeService(problem(EVALUATE, ITEMS))
     plain = service.evaluate(request(service, mix))
     asked = counted(service)
-    found = service.evaluate(request(service, mix, elites={"1": [1.0] * 16}))
+    found = service.evaluate(request(service, mix, rival=[0.0] * 16))
     assert found.evaluation == plain.evaluation
     assert (found.stopped, found.items_total, found.note) == (None, 16, "")
     assert sum(asked) == 16
@@ -87,29 +82,51 @@ def test_a_certain_loser_is_given_up_and_its_outcomes_are_those_of_the_first_ite
     lost = sum(whole[item] == 0 for item in ORDER[:8])
     assert lost >= 3, "the miniature must lose some items for this test"
     asked = counted(service)
-    found = service.evaluate(request(service, mix, elites={"0": [1.0] * 16}))
+    found = service.evaluate(request(service, mix, rival=[1.0] * 16))
     items = len(found.evaluation.outcomes)
     assert (found.stopped, found.items_total) == ("raced", 16)
     assert items in (2, 4, 8)
     assert found.evaluation.outcomes == [whole[item] for item in ORDER[:items]]
     assert found.evaluation.score == pytest.approx(sum(found.evaluation.outcomes) / items)
     assert sum(asked) == items
-    floored = service.evaluate(request(service, mix, floor=[1.0] * 16))
-    assert floored.evaluation == found.evaluation
-
-
-def test_a_score_that_is_no_mean_is_not_raced_and_says_so(problem, mix):
-    service = MergeService(problem(EVALUATE, ITEMS, settings={"tokens": 6, "other": True}))
-    found = service.evaluate(request(service, mix, elites={"0": [1.0] * 16}))
-    assert (found.stopped, len(found.evaluation.outcomes), found.note) == (None, 16, NO_MEAN)
+    easy = [float(item in ORDER[:8]) for item in range(16)]
+    harder = service.evaluate(request(service, mix, rival=easy))
+    assert harder.stopped == "raced"
+    theirs, ours = [easy[item] for item in ORDER], harder.evaluation.outcomes
+    expected = max(0.0, 0.5 + (sum(ours) - sum(theirs[: len(ours)])) / len(ours))
+    assert harder.evaluation.score == pytest.approx(expected)
 
 
 def test_an_evaluator_that_needs_all_items_is_not_raced_and_says_so(problem, mix):
     evaluate = EVALUATE.replace("def evaluate(candidate):\n", "def evaluate(candidate):\n    candidate.items[15]\n")
     service = MergeService(problem(evaluate, ITEMS))
-    found = service.evaluate(request(service, mix, elites={"0": [1.0] * 16}))
+    found = service.evaluate(request(service, mix, rival=[1.0] * 16))
     assert (found.stopped, len(found.evaluation.outcomes)) == (None, 16)
     assert found.note.startswith("candidates cannot be raced: evaluate.py, line ")
+
+
+def test_each_item_is_answered_once_by_an_evaluator_that_uses_the_model_itself(problem, mix):
+    evaluate = """
+from evolve.evaluation import Evaluation
+
+
+def evaluate(candidate):
+    def answer(items):
+        print("asked for", len(items))
+        candidate.settings.setdefault("asked", []).extend(item["question"] for item in items)
+        return [float(item["question"] < "1") for item in items]
+
+    outcomes = candidate.each("size", answer)
+    return Evaluation(sum(outcomes) / len(outcomes), features={"long": 0.0}, outcomes=outcomes)
+"""
+    service = MergeService(problem(evaluate, ITEMS))
+    asked = []
+    service._settings["asked"] = asked
+    found = service.evaluate(request(service, mix, rival=[0.0] * 16))
+    assert sorted(asked) == sorted(ITEMS)
+    assert found.evaluation.outcomes == [float(item < "1") for item in ITEMS]
+    assert service.evaluate(request(service, mix)).evaluation == found.evaluation
+    assert len(asked) == 32, "nothing is remembered from one candidate to the next"
 
 
 def test_repeated_prompts_are_generated_once_only_where_answers_are_remembered(problem, mix):
@@ -161,7 +178,7 @@ def test_stages_and_races_through_a_real_worker(tmp_path, problem, mix):
             sites = [Site.from_dict(site) for site in pool.info["sites"]]
             good = {"plan": mix(sites, {"base": 0.5, "ja": 0.5}).to_dict()}
             wild = {"plan": mix(sites, {"base": 40.0}).to_dict()}
-            race = Race(ORDER, [2, 4, 8, 16], 0.3, AXES, {"0": [1.0] * 16}).to_dict()
+            race = Race(ORDER, [2, 4, 8, 16], 0.3, [1.0] * 16).to_dict()
             found = await pool.evaluate({**good, "race": race, "stages": True}, "search", 60)
             assert (found.stopped, found.items_total) == ("raced", 16)
             assert found.phases.keys() == {"merge", "stages", "evaluate"}

@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -42,23 +43,23 @@ def ran(terminal, monkeypatch):
 
 def test_racing_and_fresh_items_in_a_run(ran):
     async def body():
-        async with assembled(intent_of(ran, "m", racing=True, fresh_every=3), PlainWatcher()) as parts:
+        intent = intent_of(ran, "m", racing=True, racing_batches=[0.125, 0.5], fresh_every=3)
+        async with assembled(intent, PlainWatcher()) as parts:
             connection = parts.database.connection
             racing = Racing(parts)
             assert sorted(standings.racing_order(connection)) == list(range(40))
-            assert Racing(parts).request(0) == racing.request(0)
-            work = racing.request(0)
-            assert set(work["race"]["elites"]) == {",".join(map(str, cell)) for cell in parts.archive.occupancy(0)}
-            assert (racing.request(0, whole=True)["race"]["elites"], work["race"]["looks"]) == ({}, [5, 20, 40])
+            assert Racing(parts).request() == racing.request()
+            work = racing.request()
+            assert work["race"]["rival"] == parts.archive.best().outcomes.tolist()
+            assert (racing.request(whole=True)["race"]["rival"], work["race"]["looks"]) == (None, [5, 20, 40])
             weakest = min(queries.baselines(connection), key=lambda row: row["score"])["id"]
             plan = queries.program(connection, weakest)["plan"]
-            perfect = {cell: [1.0] * 40 for cell in work["race"]["elites"]}
-            hopeless = {**work["race"], "elites": perfect, "floor": [1.0] * 40}
+            hopeless = {**work["race"], "rival": [1.0] * 40}
             found = await parts.pool.evaluate({"plan": plan, "race": hopeless}, "search", 60)
             assert (found.stopped, found.items_total) == ("raced", 40)
             assert len(found.evaluation.outcomes) in (5, 20)
             plain = await parts.pool.evaluate({"plan": plan}, "search", 60)
-            whole = await parts.pool.evaluate({"plan": plan, **racing.request(0, whole=True)}, "search", 60)
+            whole = await parts.pool.evaluate({"plan": plan, **racing.request(whole=True)}, "search", 60)
             assert whole.evaluation == plain.evaluation
 
             freshener = Freshener(parts)
@@ -81,6 +82,39 @@ def test_racing_and_fresh_items_in_a_run(ran):
 
     asyncio.run(body())
     report_and_diff(ran.runs / "m", CliRunner())
+
+
+def test_who_lost_a_race_may_be_a_parent(ran):
+    async def body():
+        async with assembled(intent_of(ran, "m", racing=True), PlainWatcher()) as parts:
+            racing, database, archive = Racing(parts), parts.database, parts.archive
+            assert racing.request()["race"]["looks"] == [40], "40 prompts are one batch"
+            order = standings.racing_order(database.connection)
+            best, elites = archive.best(), archive.elites()
+            taken = {archive.cell(elite) for elite in elites}
+            axis = archive.axes[0]
+            steps = (axis.low + (axis.high - axis.low) * (step + 0.5) / axis.bins for step in range(axis.bins))
+            free = next(
+                {**best.features, axis.name: x} for x in steps if (axis.bin_of(x), *archive.cell(best)[1:]) not in taken
+            )
+            number = database.begin_proposal(ProposalRequest(0, 1, "diff", "offline", parent_id=best.id))
+            database.set_state(number, "evaluating")
+            partial = Evaluation(0.25, {}, free, [1.0, 0.0, 1.0])
+            database.add_evaluation(number, partial, stopped="raced", items_total=40, archive_status="not_added")
+            assert archive.parents() == elites
+            racing.request()
+            assert [one.id for one in archive.parents() if one not in elites] == [number]
+            lost = archive.find(number)
+            assert (lost.score, [float(lost.outcomes[item]) for item in order[:3]]) == (0.25, [1.0, 0.0, 1.0])
+            assert np.isnan(lost.outcomes).sum() == 37
+            assert (archive.elites(), archive.best()) == (elites, best)
+
+            with database.connection:
+                database.connection.execute("UPDATE evaluations SET score = 0.9876 WHERE proposal_id = ?", (best.id,))
+            assert Racing(parts).request() == {}, "a score that is no mean of outcomes"
+            assert "race" in racing.request(), "it was one when it was looked at"
+
+    asyncio.run(body())
 
 
 def report_and_diff(folder, runner):
@@ -115,7 +149,7 @@ def test_nothing_happens_where_a_problem_holds_nothing_back(terminal, monkeypatc
     async def body():
         async with assembled(intent_of(terminal, "m", fresh_every=1), PlainWatcher()) as parts:
             assert Freshener(parts).due(100) is None
-            assert Racing(parts).request(0) == {}
+            assert Racing(parts).request() == {}
 
     asyncio.run(body())
 

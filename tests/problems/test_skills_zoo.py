@@ -85,15 +85,15 @@ def test_a_built_zoo_is_whole_and_reports_its_bands(built):
 
 
 def test_the_reported_scores_are_the_evaluators(built):
-    from types import SimpleNamespace
-
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from evolve.evaluate.candidate import MergeCandidate
 
     folder, _ = built
     items = [json.loads(line) for line in (folder / "search.jsonl").read_text().splitlines()]
     tokenizer = AutoTokenizer.from_pretrained(folder / "shift")
     model = AutoModelForCausalLM.from_pretrained(folder / "shift").eval()
-    found = load(FOLDER / "evaluate.py").evaluate(SimpleNamespace(model=model, tokenizer=tokenizer, items=items))
+    found = load(FOLDER / "evaluate.py").evaluate(MergeCandidate(model, tokenizer, items, "search", {}))
     assert found.score == pytest.approx(json.loads((folder / "zoo.json").read_text())["scores"]["shift"])
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from evolve.errors import AuthenticationFailed, NoCodeError, PatchError, ProviderError, UsageError
 from evolve.llm.client import Client, RetryPolicy
 from evolve.llm.models import ModelConfig
-from evolve.propose.base import Failure, Parent, ProposalRequest, calls_of
+from evolve.propose.base import Failure, Lesson, Parent, ProposalRequest, calls_of
 from evolve.propose.blocks import outside
 from evolve.propose.language_model import LanguageModel, PatchMix
 
@@ -59,6 +60,33 @@ def test_the_reason_is_told_and_every_call_recorded(llm_server, ask):
     second, third = (request["body"]["messages"] for request in script.requests[1:])
     assert second[2] == {"role": "assistant", "content": "no idea"} and "holds no code" in second[3]["content"]
     assert "is not in the program" in third[3]["content"] and len(third) == 4
+
+
+def test_a_known_program_is_told_once_and_then_returned(llm_server, ask):
+    known = replace(ask, known=lambda source: 12 if '"ja_weight", 0.8' in source else None)
+    with llm_server.serving(GOOD, GOOD.replace("0.8", "0.9")) as script:
+        proposal = propose(script, known)
+    assert '"ja_weight", 0.9' in proposal.source
+    assert "the same program as #12, which has been tried" in script.requests[1]["body"]["messages"][3]["content"]
+    assert [call.error is None for call in proposal.calls] == [False, True]
+    with llm_server.serving(GOOD, GOOD) as script:
+        assert '"ja_weight", 0.8' in propose(script, known).source
+    assert len(script.requests) == 2
+    with llm_server.serving(BAD, BAD, GOOD) as script:
+        assert '"ja_weight", 0.8' in propose(script, known).source, "no attempt is left to tell it"
+    shown = replace(ask, known=lambda source: 1)
+    with llm_server.serving(GOOD, GOOD) as script:
+        propose(script, shown)
+    assert "the same program as the one shown" in script.requests[1]["body"]["messages"][3]["content"]
+
+
+def test_a_thought_is_answered_with_edits_and_named(llm_server, ask):
+    lesson = Lesson(Parent("5", ask.parent.source, 0.7), "+more ja", "+0.2")
+    with llm_server.serving("no idea", GOOD) as script:
+        assert propose(script, replace(ask, patch="thought", lesson=lesson)).patch == "thought"
+    first, second = (request["body"]["messages"] for request in script.requests)
+    assert "# A change that helped" in first[1]["content"] and "+more ja" in first[1]["content"]
+    assert "SEARCH/REPLACE" in second[3]["content"] and "<<<<<<< SEARCH" in second[3]["content"]
 
 
 def test_attempts_end_with_the_last_reason(llm_server, ask):

@@ -135,3 +135,25 @@ def test_errors_name_what_is_wrong(archive: Archive, make: Make) -> None:
     with pytest.raises(EvaluatorError, match="no feature 'x'"):
         archive.add(Program(99, 1.0, {}))
     assert holdings(archive) == before
+
+
+def test_a_prospect_is_a_parent_of_a_cell_without_an_elite_and_nothing_else(axes, make: Make) -> None:
+    archive = Archive(axes, islands=2)
+    archive.add(make(1, 0.5, 0.15))
+    archive.hope(make(2, 0.9, 0.15))
+    archive.hope(make(3, 0.2, 0.35))
+    archive.hope(make(4, 0.1, 0.35))
+    assert [program.id for program in archive.parents(0)] == [program.id for program in archive.parents()] == [1, 3]
+    assert archive.parents(1) == ()
+    assert [program.id for program in archive.elites()] == [archive.best().id] == [1]
+    assert (archive.filled(), archive.occupancy(0).keys()) == (1, {(1, 0)})
+    assert (archive.find(2).score, archive.find(3).score, archive.find(4)) == (0.9, 0.2, None)
+    archive.begin_child(3)
+    assert archive.find(3).children == 1
+    archive.hope(make(5, 0.3, 0.35))
+    assert ([program.id for program in archive.parents(0)], archive.find(3)) == ([1, 5], None)
+    archive.add(make(6, 0.0, 0.35))
+    assert [program.id for program in archive.parents(0)] == [1, 6]
+    archive.clear(0)
+    assert (archive.parents(0), archive.find(5)) == ((), None)
+    assert [program.id for program in archive.parents()] == [1, 6], "the grid over all islands forgets no elite"

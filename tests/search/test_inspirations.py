@@ -47,6 +47,9 @@ def test_complement_counts_what_only_the_other_solves(make: Make) -> None:
     assert complement(parent, make(3, 0.5, 0.1, outcomes=(1, 1, 0, 0))) == 0.0
     assert complement(parent, make(4, 0.5, 0.1, outcomes=(1, 1))) == 0.0
     assert complement(make(5, 0.5, 0.1), make(6, 0.5, 0.1)) == 0.0
+    nan = float("nan")
+    assert complement(parent, make(7, 0.5, 0.1, outcomes=(nan, nan, nan, 1))) == 1.0 - parent.outcomes[3]
+    assert complement(parent, make(8, 0.5, 0.1, outcomes=(nan, nan, nan, nan))) == 0.0
 
 
 def test_a_mate_solves_what_the_parent_fails(axes, make: Make) -> None:

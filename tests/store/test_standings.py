@@ -57,6 +57,18 @@ def test_partial_outcomes_are_paired_by_the_racing_order(raced, folder):
         assert pair == ([0, 2], [1.0, 1.0], [1.0, 0.0])
 
 
+def test_who_lost_a_race_is_read_once_and_not_after_its_island_was_emptied(raced):
+    connection = raced.connection
+    (lost,) = standings.raced(connection, 0)
+    assert (lost.program, lost.island, lost.score, lost.features) == (8, 0, 1.0, {"length": 0.0})
+    assert (lost.children, lost.outcomes) == (0, (1.0, 1.0))
+    assert standings.raced(connection, lost.evaluation) == []
+    raced.add_event("reseed", {"island": 1, "programs": 0})
+    assert len(standings.raced(connection, 0)) == 1
+    connection.execute("UPDATE events SET created = '2999', data = '{\"island\": 0}' WHERE kind = 'reseed'")
+    assert standings.raced(connection, 0) == []
+
+
 def test_fresh_items_pull_a_lucky_program_down(raced):
     connection = raced.connection
     raced.add_evaluation(3, Evaluation(0.1, {}, {}, (0.0,) * 9), split="fresh")
