@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,40 +23,37 @@ SIGMA = 1 / 6
 FINE = ("attention", "norm")
 """Blocks that get tables of their own once the tables of whole layers are exhausted."""
 
-_DRAWS = 30
-
 
 class Profiles:
     """A recipe that joins all experts with a table of amounts each, whose entries a trust region searches.
 
     The tables have an entry for the embedding, one for each layer (at most ``MAX_ANCHORS``, linear between them) and
     one for the head. Once nothing is left to gain, attention and norms get tables of their own, which start from all
-    that is known. Telling it all of its results again restores it.
+    that is known; after that another round begins, which knows nothing of the ones before. Telling it all of its
+    results again restores it.
     """
 
     def __init__(self, setting: Setting) -> None:
         """Needs a merge with at least one expert, see ``fits``."""
-        self._setting = setting
+        self._seed = setting.seed
         blocks = [tuple(block for block in FINE if block in setting.blocks)]
         self._programs = [Tunable(_text(setting, fine)) for fine in [(), *filter(None, blocks)]]
-        self._texts: set[str] = set()
-        self._level = 0
-        self._results: list[tuple[Vector, float | None]] = []
-        self._parent: int | None = None
-        self._search = self._begun()
+        self._round = -1
+        self._renew()
 
     @staticmethod
     def fits(setting: Setting) -> bool:
         """Whether there is something to join."""
         return setting.kind == "merge" and bool(setting.experts)
 
-    def _begun(self) -> TrustRegion:
-        program = self._programs[self._level]
-        first = 0 if self._results else None
-        search = TrustRegion(program.space.here(), SIGMA, self._setting.seed + self._level, first)
-        for point, score in self._results:
-            search.inform(point, score)
-        return search
+    def _renew(self) -> None:
+        """Begins the next round."""
+        self._round += 1
+        self._level = 0
+        self._results: list[tuple[Vector, float | None]] = []
+        self._members: set[int] = set()
+        self._parent: int | None = None
+        self._search = self._begun()
 
     def _refine(self) -> None:
         """Goes on with finer tables, in which every known point has its place."""
@@ -64,27 +62,31 @@ class Profiles:
         self._level += 1
         self._search = self._begun()
 
+    def _begun(self) -> TrustRegion:
+        start = self._programs[self._level].space.here()
+        seed = zlib.crc32(f"{self._seed} {self._round} {self._level}".encode())
+        search = TrustRegion(start, SIGMA, seed, 0 if self._results else None)
+        for point, score in self._results:
+            search.inform(point, score)
+        return search
+
     @property
     def opening(self) -> bool:
-        """Whether the first points, which are spread over all amounts, are not all asked for."""
-        return self._search.opening
+        """Whether first points of the first round, which are spread over all amounts, are left to ask for."""
+        return self._round == 0 and self._search.opening
 
-    def ask(self, island: int) -> Ask | None:
-        """The next point as a recipe; None once the finest tables are exhausted as well."""
-        if self._search.stopped and self._level + 1 < len(self._programs):
-            self._refine()
+    def ask(self, island: int) -> Ask:
+        """The next point as a recipe."""
         if self._search.stopped:
-            return None
-        program = self._programs[self._level]
-        for _ in range(_DRAWS):
-            point = self._search.ask()
-            source, description = program.written(point)
-            if source not in self._texts:
-                break
-        self._texts.add(source)
+            if self._level + 1 < len(self._programs):
+                self._refine()
+            else:
+                self._renew()
+        point = self._search.ask()
+        source, description = self._programs[self._level].written(point)
         return Ask(
             NAME, source, description=description or "amounts of all experts in all places", patch=PATCH, island=island,
-            parent=self._parent, note={"level": self._level, "point": point.tolist()},
+            parent=self._parent, note={"round": self._round, "level": self._level, "point": point.tolist()},
         )  # fmt: skip
 
     def tell(self, told: Told) -> None:
@@ -92,6 +94,10 @@ class Profiles:
         if told.arm != NAME or "point" not in told.note:
             self._learn(told)
             return
+        while told.note["round"] > self._round:
+            self._renew()
+        if told.note["round"] < self._round:
+            return  # asked for before this round began
         while told.note["level"] > self._level:
             self._refine()
         point = np.array(told.note["point"], dtype=np.float64)
@@ -104,6 +110,8 @@ class Profiles:
         program = self._programs[self._level]
         if told.source is None or told.score is None or not told.used or program.space.knobs[0].name not in told.source:
             return
+        if self._round and told.parent not in self._members:
+            return  # it would lead this round to where an earlier one ended
         point = program.space.point(knob_values(told.source))
         if point is not None and program.written(point)[0] == told.source:
             self._keep(told, point)
@@ -111,11 +119,10 @@ class Profiles:
 
     def _keep(self, told: Told, point: Vector) -> None:
         """Remembers a result before the search is told of it."""
-        if told.source is not None:
-            self._texts.add(told.source)
         best = self._search.best
         if told.score is not None and told.whole and (best is None or told.score > best[1]):
             self._parent = told.id
+        self._members.add(told.id)
         self._results.append((point, told.score))
 
 
