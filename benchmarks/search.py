@@ -72,6 +72,8 @@ def make(options: argparse.Namespace) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for made in concurrent.futures.as_completed([pool.submit(one, *entry) for entry in todo]):
+            if made.exception() is not None:
+                pool.shutdown(cancel_futures=True)
             made.result()
 
 

@@ -119,7 +119,8 @@ def read(place: Path, case: Case, budget: int, run_s: float) -> Result:
         winner = queries.summary(connection, place)["winner_id"]
         rows = {row["split"]: row for row in queries.evaluations(connection, winner)}
         curve = tuple(row["best"] for row in queries.progress(connection))
-        items = connection.execute("SELECT sum(items) FROM evaluations WHERE split = 'search'").fetchone()[0]
+        query = "SELECT sum(items) AS items FROM evaluations WHERE split = 'search'"
+        items = connection.execute(query).fetchone()["items"]
     outcomes = "".join(f"{value:.4g} " for value in rows["test"]["outcomes"]).strip()
     return Result(
         **asdict(case), budget=budget, search=rows["search"]["score"], validation=rows["validation"]["score"],
