@@ -238,7 +238,8 @@ def test_a_lazy_reply_is_told_once_and_then_a_duplicate(terminal, llm_server):
     told = [messages[3]["content"] for messages in asked if len(messages) == 4]
     assert len(told) >= 3 and all(lazy.search(text) for text in told)
     duplicates = [row for row in rows if row["state"] == "duplicate"]
-    assert len(duplicates) >= 2 and {row["duplicate_of"] for row in duplicates} == {2}
+    originals = {row["duplicate_of"] for row in duplicates}  # several are asked for at once: any may be the first
+    assert len(duplicates) >= 2 and len(originals) == 1 and not originals & {row["id"] for row in duplicates}
     for row in duplicates:
         assert [lazy.match(call["error"] or "") is not None for call in calls[row["id"]]] == [True, False]
     assert [row["state"] for row in rows].count("scored") == 5, "the failure used the sixth"
