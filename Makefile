@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SPREAD := --numprocesses 2 --dist loadscope
 
-.PHONY: install demo test test-all lint bench clean
+.PHONY: install demo test test-all lint bench bench-search clean
 
 install: $(STAMP)
 
@@ -31,6 +31,9 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/jp_math.py
+
+bench-search: install  # hours; what is in its data file is not run again
+	$(BIN)/python benchmarks/search.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
