@@ -23,13 +23,13 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean - reach, mean + reach
 
 
-def differences(results: Iterable[runs.Result], peer: str, budget: int) -> list[float]:
-    """Test score of the default minus the peer's, for every problem, zoo and seed that both have."""
+def differences(results: Iterable[runs.Result], peer: str, budget: int, ours: str = OURS) -> list[float]:
+    """Test score of ``ours`` minus the peer's, for every problem, zoo and seed that both have."""
     found = {result.case: result.test for result in results if result.budget == budget}
     pairs = []
     for case, test in sorted(found.items(), key=lambda pair: pair[0].name):
         other = runs.Case(peer, case.problem, case.zoo, case.seed)
-        if case.strategy == OURS and other in found:
+        if case.strategy == ours and other in found:
             pairs.append(test - found[other])
     return pairs
 

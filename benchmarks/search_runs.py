@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,10 @@ STRATEGIES: Mapping[str, tuple[str, ...]] = {
     "random search": ("search.strategy=random",),
     "repeated sampling": ("search.strategy=repeated",),
     "parameter space": ("search.strategy=parameter_space",),
+    "per layer": (
+        "search.strategy=parameter_space",
+        "search.options={method = 'task_arithmetic', low = -0.5, high = 1.5}",
+    ),
     "per layer from global": (
         "search.strategy=parameter_space",
         "search.options={method = 'task_arithmetic', start = 'global', low = -0.5, high = 1.5}",
@@ -92,11 +96,16 @@ def problem_with_zoo(problem: str, zoo: int, folder: Path) -> Path:
     return target
 
 
-def run(case: Case, budgets: list[int], folder: Path) -> Iterator[Result]:
-    """Makes a run, or goes on with it, and yields its result at each budget."""
+def run(
+    case: Case, budgets: list[int], folder: Path, given: Sequence[str] | None = None, problem: Path | None = None
+) -> Iterator[Result]:
+    """Makes a run, or goes on with it, and yields its result at each budget.
+
+    ``given`` are settings instead of the strategy's own, ``problem`` a folder instead of the shipped problem.
+    """
     environment = {**os.environ, "EVOLVE_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1"}
-    problem = problem_with_zoo(case.problem, case.zoo, folder)
-    settings = [part for setting in STRATEGIES[case.strategy] for part in ("--set", setting)]
+    problem = problem or problem_with_zoo(case.problem, case.zoo, folder)
+    settings = [part for one in (STRATEGIES[case.strategy] if given is None else given) for part in ("--set", one)]
     place = folder / "runs" / case.name
     shutil.rmtree(place, ignore_errors=True)
     for budget in sorted(budgets):
@@ -121,6 +130,8 @@ def read(place: Path, case: Case, budget: int, run_s: float) -> Result:
         curve = tuple(row["best"] for row in queries.progress(connection))
         query = "SELECT sum(items) AS items FROM evaluations WHERE split = 'search'"
         items = connection.execute(query).fetchone()["items"]
+    if "test" not in rows:
+        raise SystemExit(f"the winner of {case.name} has no test score; its log, beside the runs, says why")
     outcomes = "".join(f"{value:.4g} " for value in rows["test"]["outcomes"]).strip()
     return Result(
         **asdict(case), budget=budget, search=rows["search"]["score"], validation=rows["validation"]["score"],
