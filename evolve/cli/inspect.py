@@ -12,12 +12,14 @@ from typing import Any
 import click
 
 from evolve.errors import UsageError
+from evolve.store.records import FINISHED, UNFINISHED
 from evolve.ui.table import cell, printable, render
 
 RUNS = click.option("--runs", envvar="EVOLVE_RUNS", help="Folder of all runs.  [default: runs]")
 FORMAT = click.option(
     "-f", "--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
 )
+STATES = (*UNFINISHED, *FINISHED)
 RUN_COLUMNS = ("id", "state", "evaluations", "best", "best_score", "cost_usd", "last_activity")
 PROGRAM_COLUMNS = ("id", "state", "score", "parent_id", "generation", "proposer", "description", "reason")
 
@@ -35,8 +37,10 @@ def opened(run: str | None, runs: str | None) -> Iterator[tuple[Path, sqlite3.Co
 
 @click.command("ls")
 @click.argument("run", required=False)
-@click.option("-n", "--limit", type=int, default=20, show_default=True, help="Rows shown; 0: all.")
-@click.option("--state", help="Only programs in this state, such as scored or failed.")
+@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Rows shown; 0: all.")
+@click.option(
+    "--state", type=click.Choice(STATES), metavar="STATE", help="Only programs in this state: scored, failed."
+)
 @click.option("--order", type=click.Choice(["score", "newest", "oldest"]), default="score", show_default=True)
 @RUNS
 @FORMAT
@@ -194,6 +198,9 @@ def diff_command(
 
     with opened(run, runs) as (folder, connection):
         rows = [queries.program(connection, name) for name in (first, second)]
+        known = sorted({one["split"] for row in rows for one in row["evaluations"]})
+        if known and split not in known:
+            raise UsageError(f"neither program was evaluated on split {split!r}, only on {', '.join(known)}")
         answered = [standings.answered(connection, row["id"], split) for row in rows]
         common, ours, theirs = standings.paired(*answered)
         sign = queries.sign(connection)

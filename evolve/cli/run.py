@@ -90,6 +90,7 @@ def run_command(problem: str, profile: str | None, evaluations: int | None, budg
     from evolve.loop import folder as folders
     from evolve.loop import start
     from evolve.problem import load
+    from evolve.strategies.registry import require
 
     chosen = load(problem, profile)
     config = chosen.config()
@@ -105,6 +106,7 @@ def run_command(problem: str, profile: str | None, evaluations: int | None, budg
     config = update(config, flags, "the command line")
     for text in settings:
         config = update(config, assignment(text), "--set")
+    require(config.search.strategy)  # before anything is downloaded or prepared
     return go(start.fresh(chosen, config, pairs(donors, "--donor"), folders.runs_root(runs), name), plain)
 
 

@@ -149,8 +149,8 @@ def go(intent: Intent, number: int | None, options: TuningOptions, plain: bool) 
 
 def outcome(connection: sqlite3.Connection, found: Tuned, run: str) -> Iterator[str]:
     """Both programs with their scores and 95 % intervals, and the paired difference on each split."""
-    from evolve.statistics import compare
     from evolve.store import queries, standings
+    from evolve.store.tasks import split_compare
     from evolve.ui.report import program_row
     from evolve.ui.table import render
 
@@ -164,11 +164,11 @@ def outcome(connection: sqlite3.Connection, found: Tuned, run: str) -> Iterator[
     used = [split for split in SPLITS if all(split in row for row in rows)]
     yield render(rows, ["name", *used])
     for split in used:
-        _, ours, theirs = standings.paired(
+        items, ours, theirs = standings.paired(
             *(standings.answered(connection, number, split) for number in (found.best, found.start))
         )
         if ours:
-            result = compare(ours, theirs)
+            result = split_compare(connection, split, items, ours, theirs)
             yield (
                 f"tuned minus start, {split}: {result.difference:+.3f} [{result.low:+.3f}, {result.high:+.3f}] over "
                 f"{result.items} items" + (" (tuned on these)" if split == "search" else "")

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evolve.loop.parts import Parts
-from evolve.statistics import compare
 from evolve.store import queries, recall
 from evolve.store.recall import ABLATION
 from evolve.store.records import FINISHED
+from evolve.store.tasks import split_compare
 from evolve.strategies.base import Ask
 
 BASE = "base"
@@ -165,15 +165,15 @@ def importance(connection: sqlite3.Connection, program_id: int) -> tuple[str, ..
             whole = queries.outcomes(connection, number)
             score = next(row["score"] for row in queries.evaluations(connection, number) if row["split"] == "search")
             rows.sort(key=lambda row: (row.score or 0.0, row.id))
-            return tuple(prefix + _line(row, score, whole) for row in rows)
+            return tuple(prefix + _line(connection, row, score, whole) for row in rows)
     return ()
 
 
-def _line(row: recall.Ablated, score: float, whole: Sequence[float]) -> str:
+def _line(connection: sqlite3.Connection, row: recall.Ablated, score: float, whole: Sequence[float]) -> str:
     assert row.score is not None, "only evaluated variants have a line"
     if not whole or len(whole) != len(row.outcomes):
         return f"{row.description}: {row.score - score:+.4g}"
-    found = compare(row.outcomes, whole)
+    found = split_compare(connection, "search", range(len(whole)), row.outcomes, whole)
     return (
         f"{row.description}: {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] "
         f"({found.lost} items lost, {found.won} won)"

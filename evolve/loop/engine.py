@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,10 @@ class Engine:
                 ended = told(attempt)
                 self._strategy.tell(ended)
                 self._learning.tell(ended)
+        if (best := self.parts.archive.best()) is not None:
+            known = self.parts.database.program(best.id)
+            assert known.score is not None, "what is in the archive has a score"
+            self._show_best(best.id, known.score, known.outcomes)
         with self._interruptible():
             await self._seeds()
             self.parts.status.phase = "evolving"
@@ -323,14 +327,17 @@ class Engine:
     def _improved(self, ticket: Ticket, scored: Scored, before: float | None) -> None:
         sign, status = self.parts.problem.sign, self.parts.status
         evaluation = scored.evaluation
-        status.best, status.best_score = ticket.id, sign * evaluation.score
-        connection = self.parts.database.connection
-        status.interval = split_interval(connection, "search", status.best_score, evaluation.outcomes)
+        self._show_best(ticket.id, evaluation.score, evaluation.outcomes)
         gain = evaluation.score - before if before is not None else 0.0
         found = Improvement(ticket.id, self._evaluations, sign * evaluation.score, sign * gain, ticket.description)
         status.improvements.append(found)
         self.parts.observer.improvement(found)
         self.parts.database.add_event("improvement", {"score": evaluation.score, "gain": gain}, ticket.id)
+
+    def _show_best(self, number: int, score: float, outcomes: Sequence[float]) -> None:
+        status, connection = self.parts.status, self.parts.database.connection
+        status.best, status.best_score = number, self.parts.problem.sign * score
+        status.interval = split_interval(connection, "search", status.best_score, outcomes)
 
     @property
     def exhausted(self) -> bool:

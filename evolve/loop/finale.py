@@ -35,7 +35,8 @@ async def conclude(parts: Parts) -> int | None:
     if "validation" in parts.splits:
         parts.status.phase = "validating"
         await evaluate_all(parts, [*finalists, *baselines], "validation")
-        winner = chosen(connection, finalists)
+        # Where every finalist fails on the validation items a seed may not.
+        winner = chosen(connection, list(dict.fromkeys([*finalists, *baselines])))
     if "test" in parts.splits:
         parts.status.phase = "testing"
         await evaluate_all(parts, [winner, *baselines], "test")

@@ -125,12 +125,18 @@ class TrustRegion:
     def tell(self, point: Vector, score: float | None) -> None:
         """The score of a point, None where it failed."""
         point = np.asarray(point, dtype=np.float64)
+        self._answered(point, self._kept(point, score))
+
+    def repeated(self, point: Vector) -> None:
+        """A point that came out as one told before, or in flight: it teaches nothing and is no gain."""
+        self._answered(np.asarray(point, dtype=np.float64), better=False)
+
+    def _answered(self, point: Vector, better: bool) -> None:
         if point.tobytes() in self._asked:
             self._asked.remove(point.tobytes())
         else:
             self._drawn += 1  # asked for by the process that this one continues
         self._told += 1
-        better = self._kept(point, score)
         if self._told > self._first:
             self._resize(better)
 

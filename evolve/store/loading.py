@@ -94,7 +94,7 @@ _ATTEMPTS = """
     LEFT JOIN sources s ON s.text_digest = p.text_digest
     LEFT JOIN evaluations e ON e.proposal_id = coalesce(p.duplicate_of, p.id) AND e.split = 'search'
     LEFT JOIN evaluations a ON a.proposal_id = p.parent_id AND a.split = 'search'
-    WHERE p.finished_at IS NOT NULL
+    WHERE p.finished_at IS NOT NULL AND p.state <> 'abandoned'
     {one} ORDER BY p.finished_at, p.id
 """
 
@@ -208,7 +208,7 @@ def stored(connection: sqlite3.Connection, program_id: int) -> StoredProgram:
 
 
 def attempts(connection: sqlite3.Connection) -> Iterator[Attempt]:
-    """Every finished proposal in the order of its end; reads the whole table."""
+    """Every finished proposal but the abandoned ones, in the order of its end; reads the whole table."""
     for row in connection.execute(_ATTEMPTS.format(one="")):
         yield _attempt(row)
 

@@ -77,11 +77,6 @@ class Profiles:
 
     def ask(self, island: int) -> Ask:
         """The next point as a recipe."""
-        if self._search.stopped:
-            if self._level + 1 < len(self._programs):
-                self._refine()
-            else:
-                self._renew()
         point = self._search.ask()
         source, description = self._programs[self._level].written(point)
         return Ask(
@@ -103,8 +98,19 @@ class Profiles:
         point = np.array(told.note["point"], dtype=np.float64)
         for level in range(told.note["level"], self._level):  # asked for before the tables became finer
             point = _refined(self._programs[level], self._programs[level + 1], point)
-        self._keep(told, point)
-        self._search.tell(point, told.score)
+        if told.state == "duplicate":
+            self._search.repeated(point)
+        else:
+            self._keep(told, point)
+            self._search.tell(point, told.score)
+        if self._search.stopped:  # not with the next ask: what is told in between would then be told to another search
+            self._advance()
+
+    def _advance(self) -> None:
+        if self._level + 1 < len(self._programs):
+            self._refine()
+        else:
+            self._renew()
 
     def _learn(self, told: Told) -> None:
         program = self._programs[self._level]

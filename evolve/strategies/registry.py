@@ -34,6 +34,12 @@ def names() -> list[str]:
     return [*own, *(point.name for point in entry_points(group=GROUP) if point.name not in own)]
 
 
+def require(name: str) -> None:
+    """Raises UsageError for an unknown name."""
+    if name not in (known := names()):
+        raise UsageError(f"unknown search strategy {name!r}; {nearest(name, known)}")
+
+
 def make(name: str, setting: Setting) -> Strategy:
     """A new strategy by name; the default one is built by the loop.
 
@@ -49,4 +55,5 @@ def make(name: str, setting: Setting) -> Strategy:
         if point.name == name:
             made = point.load()(setting)
             return made
-    raise UsageError(f"unknown search strategy {name!r}; {nearest(name, names())}")
+    require(name)
+    raise UsageError(f"the strategy {name!r} is built by the loop; leave search.strategy out for it")

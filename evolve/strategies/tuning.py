@@ -141,6 +141,8 @@ class Tuning:
     def tell(self, note: Mapping[str, Any], score: float | None) -> None:
         """The score of a program that was asked for; None where it failed."""
         phase, point = note["phase"], np.array(note["point"], dtype=np.float64)
+        if phase == SINGLE and self.phase == SHARED:
+            self._begin(SINGLE)  # no shared point was left to ask for in the process that this one continues
         entries = self._entries(phase, point)
         source, _ = self._program.written(entries)
         self._known.add(source)

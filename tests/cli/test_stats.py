@@ -67,3 +67,20 @@ def test_prompt_variants_and_the_newest_scratchpad_are_shown(database, tmp_path)
     text = shown(tmp_path, "stats")
     assert "be bold" in text
     assert "newest of 2, after 20 evaluations:\n  norms stay \n" in text
+
+
+def refused(tmp_path, *arguments):
+    done = CliRunner().invoke(cli, [*arguments, "--runs", str(tmp_path / "runs")])
+    assert done.exit_code != 0
+    return done.output + str(done.exception)
+
+
+def test_unknown_states_splits_and_strategies_are_met_with_the_known_ones(database, tmp_path):
+    add(database, "offline", 0.625, 1)
+    assert "'abandoned'" in refused(tmp_path, "ls", "r", "--state", "lost")
+    assert "-3 is not in the range" in refused(tmp_path, "ls", "r", "-n", "-3")
+    assert "on split 'tset', only on search" in refused(tmp_path, "diff", "1", "2", "r", "--split", "tset")
+    told = refused(tmp_path, "run", "circle_packing", "--strategy", "cma_es", "--name", "never")
+    assert "did you mean 'cmaes'" in told
+    assert "starting workers" not in told
+    assert not (tmp_path / "runs" / "never").exists()

@@ -196,3 +196,17 @@ def test_importance_names_the_most_important_part_first_with_intervals_and_items
         assert importance(connection, 1) == (worst, mild)
     child = run.begin(ProposalRequest(0, 1, "diff", "offline", 1), SUM.replace("0.5", "0.6"))
     assert importance(run.database.connection, child)[0] == "ancestor #1 " + worst
+
+
+def test_importance_is_weighed_as_the_score_is(run) -> None:
+    places = [0] * 40 + [1] * 10
+    run.database.add_event(
+        "tasks", {"split": "search", "names": ["a", "b"], "tasks": places, "weights": {"a": 1.0, "b": 3.0}}
+    )
+    ablation = run.opened()
+    before = queries.outcomes(run.database.connection, 1)
+    run.answer(ablation.ask(4), (0.0,) * 50)
+    (line,) = importance(run.database.connection, 1)
+    weighed = -(0.25 * sum(before[:40]) / 40 + 0.75 * sum(before[40:]) / 10)
+    assert weighed != pytest.approx(-sum(before) / 50)
+    assert f": {weighed:+.3f} [" in line

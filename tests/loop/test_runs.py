@@ -118,3 +118,11 @@ def test_check_finds_an_evaluator_that_varies(terminal):
     path.write_text(path.read_text().replace("score=1 / (1 + error)", "score=__import__('time').time() % 1"))
     text = terminal.run("check", "program", status=1).stdout
     assert "FAIL seed parabola: two evaluations differ" in text
+
+
+def test_a_resumed_run_shows_the_best_of_before(terminal):
+    terminal.run("run", "program", "--evaluations", 4, "--name", "p")
+    done = terminal.run("resume", "p", "--evaluations", 6, "--plain")
+    lines = [line for line in done.stdout.splitlines() + done.stderr.splitlines() if "/6 evaluations" in line]
+    assert lines
+    assert not [line for line in lines if "none yet" in line]

@@ -77,6 +77,12 @@ def test_a_weighted_problem_from_start_to_report(weighted):
     other = weighted_compare(strata, search["outcomes"], first["outcomes"])
     told = weighted.run("diff", weakest, winner, "w").stdout
     assert f"{other.difference:+.4f} [{other.low:+.4f}, {other.high:+.4f}], randomisation p" in told
+    told = weighted.run("tune", weakest, "--run", "w", "--evaluations", 8, "--workers", 1).stdout
+    tuned = int(told.split("tuned (#")[1].split(")")[0])
+    with weighted.reading("w") as connection:
+        ours, theirs = (queries.outcomes(connection, number) for number in (tuned, weakest))
+    found = weighted_compare(strata, ours, theirs)
+    assert f"search: {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over 28 items" in told
 
 
 def test_a_held_out_item_among_the_search_items_ends_the_start(weighted):

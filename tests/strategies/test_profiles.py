@@ -57,6 +57,35 @@ def test_the_amounts_of_every_expert_in_every_place_are_found(setting):
     assert not profiles.opening
 
 
+def test_what_is_in_flight_when_a_stage_ends_is_told_alike_again(setting):
+    given = setting(blocks=("attention", "mlp", "norm"))
+    profiles, flying, told = Profiles(given), [], []
+    while not told or told[-1].note["level"] == 0:
+        while len(flying) < 4:
+            flying.append(profiles.ask(0))
+        ask = flying.pop(0)
+        told.append(Told(len(told) + 1, ask.arm, ask.note, ask.source, 1.0 if not told else 0.5))
+        profiles.tell(told[-1])
+    for ask in flying:
+        told.append(Told(len(told) + 1, ask.arm, ask.note, ask.source, 0.25))
+        profiles.tell(told[-1])
+    again = Profiles(given)
+    for one in told:
+        again.tell(one)
+    assert again.ask(0) == profiles.ask(0)
+
+
+def test_a_duplicate_teaches_nothing_whether_its_original_has_ended_or_not(setting):
+    asks = []
+    for score in (None, -0.5):
+        profiles = Profiles(setting())
+        told = driven(profiles, closeness, 20)
+        ask = profiles.ask(0)
+        profiles.tell(Told(len(told) + 1, ask.arm, ask.note, ask.source, score, used=False, state="duplicate"))
+        asks.append(profiles.ask(0))
+    assert asks[0] == asks[1]
+
+
 def test_the_tables_become_finer_when_nothing_is_gained_then_another_round_begins(setting):
     given = setting(blocks=("attention", "mlp", "norm"))
     profiles = Profiles(given)

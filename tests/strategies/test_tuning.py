@@ -192,3 +192,19 @@ def test_telling_everything_again_restores_the_controller(steps):
     for _ in range(5):
         asks = [c.next(run.elites()) for c in (run.controller, again)]
         assert asks[0] == asks[1]
+
+
+def test_a_phase_that_ended_for_want_of_new_points_has_ended_after_a_resume_too():
+    source = 'a = knob("a", [1, 1], low=0, high=4)\n'
+    options = TuningOptions(patience=100, shared=1.0)
+    tuning, told = Tuning(source, 0.0, 0, options), []
+    while not told or told[-1]["phase"] == "shared":
+        _, _, note = tuning.ask()
+        tuning.tell(note, -1.0)
+        told.append(note)
+    assert len(told) <= 5, "five shared points, one of them the start"
+    again = Tuning(source, 0.0, 0, options)
+    for note in told:
+        again.tell(note, -1.0)
+    assert again.phase == tuning.phase == "single"
+    assert again.ask() is not None
