@@ -13,7 +13,7 @@ from evolve.propose.base import Failure, Parent, ProposalRequest, Proposer
 from evolve.search.bandit import RULES, Bandit
 from evolve.search.inspirations import inspirations, mate
 from evolve.search.samplers import sampler
-from evolve.store.tasks import split_interval
+from evolve.store.tasks import stored_interval
 from evolve.strategies.base import Ask, Setting, Told
 from evolve.strategies.credit import TUNING, Credit
 from evolve.strategies.division import STRUCTURE, Division
@@ -138,7 +138,7 @@ class Evolution:
     def _read(self, number: int) -> Parent:
         row = self._parts.database.program(number)
         connection = self._parts.database.connection
-        found = split_interval(connection, "search", row.score, row.outcomes) if row.score is not None else None
+        found = stored_interval(connection, "search", row.score, row.outcomes) if row.score is not None else None
         error = Failure(row.reason, row.message or "", row.line) if row.reason else None
         return Parent(
             id=str(number),

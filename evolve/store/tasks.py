@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from evolve.statistics import Comparison, Interval, compare, score_interval
+from evolve.store import queries
 from evolve.stratified import Strata, weighted_compare, weighted_score_interval
 
 EVENT = "tasks"
@@ -38,6 +39,15 @@ def split_interval(
     if found is None:
         return score_interval(score, outcomes)
     return weighted_score_interval(found, score, outcomes)
+
+
+def stored_interval(
+    connection: sqlite3.Connection, split: str, score: float, outcomes: Sequence[float]
+) -> Interval | None:
+    """As ``split_interval`` for a stored score, which is maximised; its outcomes are the problem's own."""
+    sign = queries.sign(connection)
+    found = split_interval(connection, split, sign * score, outcomes)
+    return found if found is None or sign > 0 else Interval(-found.high, -found.low)
 
 
 def split_compare(

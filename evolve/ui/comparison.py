@@ -93,9 +93,10 @@ def _repeated(folder: Path, connection: sqlite3.Connection, summary: Mapping[str
         with queries.reading(Path(other["folder"])) as theirs:
             text = _difference(connection, summary["winner_id"], theirs, other["winner_id"])
         return f"winner minus repeated sampling, {budget} evaluations ({other['id']}): {text}"
+    evaluations = f" --evaluations {budget}" if budget else ""
     return (
         f"winner minus repeated sampling: no such run here; make it with "
-        f"`evolve run {summary['problem']} --strategy {REPEATED} --evaluations {budget}`"
+        f"`evolve run {summary['problem']} --profile {summary['profile']} --strategy {REPEATED}{evaluations}`"
     )
 
 

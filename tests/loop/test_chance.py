@@ -127,7 +127,7 @@ def report_and_diff(folder, runner):
         "winner minus best baseline (",
         "McNemar p = ",
         "(40 test items)",
-        "make it with `evolve run merge --strategy repeated --evaluations 6`",
+        "make it with `evolve run merge --profile tiny --strategy repeated --evaluations 6`",
         "elites on fresh items: 1, ",
     ):
         assert words in lines, lines

@@ -48,7 +48,7 @@ def test_the_winner_is_compared_with_seeds_and_with_repeated_sampling_at_the_sam
     run("other-problem", "repeated", [1.0] * 12, digest="cd")
     run("other-budget", "repeated", [1.0] * 12, evaluations=4)
     run("unfinished", "repeated", [1.0] * 12, state="stopped")
-    missing = "winner minus repeated sampling: no such run here; make it with `evolve run p --strategy repeated"
+    missing = "winner minus repeated sampling: no such run here; make it with `evolve run p --profile tiny --strategy"
     assert lines_of(ours)[-1].startswith(missing)
     run("a-seed-1", "repeated", [0.0] * 12, seed=1)
     run("b-seed-0", "repeated", [1.0] * 6 + [0.0] * 6)
