@@ -9,7 +9,7 @@ from evolve.config import WEIGHTS, nearest
 from evolve.errors import UsageError
 from evolve.loop.facts import Facts
 from evolve.loop.parts import Parts
-from evolve.propose.base import Failure, Parent, ProposalRequest, Proposer
+from evolve.propose.base import Failure, Parent, Proposer
 from evolve.search.bandit import RULES, Bandit
 from evolve.search.inspirations import inspirations, mate
 from evolve.search.samplers import sampler
@@ -70,18 +70,7 @@ class Evolution:
         repairs = bool(self._failed) and "fix" in proposer.patches
         repair = repairs and rng.random() < parts.config.search.fix_probability
         material = {"parent": self.parent(self._failed.popleft())} if repair else self._child(island, rng)
-        request = ProposalRequest(
-            seed=int(rng.integers(2**63)),
-            task=setting.task,
-            kind=setting.kind,
-            donors=tuple(setting.donors),
-            roles=setting.roles,
-            blocks=setting.blocks,
-            layers=setting.layers,
-            statistics=setting.statistics,
-            patch="fix" if repair else None,
-            **material,
-        )
+        request = setting.request(int(rng.integers(2**63)), patch="fix" if repair else None, **material)
         request = self._facts.added(request, proposer)
         return Ask(
             arm=proposer.name,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from evolve.errors import DatabaseBusy, RunError
 from evolve.store import migrations
@@ -115,3 +116,12 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
 
 def as_dict(cursor: sqlite3.Cursor, values: tuple[object, ...]) -> dict[str, object]:
     return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
+
+
+def tuples(
+    connection: sqlite3.Connection, query: str, values: Sequence[Any] | Mapping[str, Any] = ()
+) -> sqlite3.Cursor:
+    """The rows of a query as tuples, whatever the connection makes of rows."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(query, values)

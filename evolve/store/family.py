@@ -9,6 +9,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from evolve.store.connection import tuples
 from evolve.store.gains import TUNING
 
 
@@ -31,10 +32,8 @@ _CHILD = f"SELECT {_COLUMNS} FROM proposals p {_EVALUATIONS} WHERE p.patch <> 'a
 
 
 def _relatives(connection: sqlite3.Connection, query: str, program_id: int, limit: int = -1) -> list[Relative]:
-    cursor = connection.cursor()
-    cursor.row_factory = None
     values: dict[str, Any] = {"id": program_id, "tuning": TUNING, "limit": limit}
-    return [Relative(*row) for row in cursor.execute(query, values)]
+    return [Relative(*row) for row in tuples(connection, query, values)]
 
 
 def line(connection: sqlite3.Connection, program_id: int) -> list[Relative]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolve.store import standings
+from evolve.store.connection import tuples
 from evolve.store.gains import TUNING
 
 _SINCE = "p.finished_at > ? AND p.seed_name IS NULL AND p.patch <> 'ablation'"
@@ -54,13 +55,6 @@ class Prompt:
     retired: bool
 
 
-def _fetched(connection: sqlite3.Connection, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Rows as tuples, whatever the connection makes of them."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    return cursor.execute(query, values).fetchall()
-
-
 def edits(connection: sqlite3.Connection, since: str, best: int, worst: int) -> tuple[list[Edit], list[Edit]]:
     """The edits with the largest gains and those with the largest losses among what has ended after ``since``.
 
@@ -72,7 +66,7 @@ def edits(connection: sqlite3.Connection, since: str, best: int, worst: int) -> 
         JOIN evaluations a ON a.proposal_id = p.parent_id AND a.split = 'search' AND a.stopped IS NULL
         WHERE {_SINCE} AND p.patch <> ? ORDER BY gain DESC, p.id
     """
-    rows = _fetched(connection, query, since, TUNING)
+    rows = tuples(connection, query, (since, TUNING)).fetchall()
     gains = [row for row in rows if row[-1] > 0][:best]
     losses = [row for row in reversed(rows) if row[-1] < 0][:worst]
     return [_edit(connection, row) for row in gains], [_edit(connection, row) for row in losses]
@@ -95,18 +89,18 @@ def troubles(connection: sqlite3.Connection, since: str, kinds: int) -> list[Tro
         WHERE {_SINCE} AND p.state IN ('failed', 'rejected', 'duplicate')
         GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
     """
-    return [Trouble(*row[:3]) for row in _fetched(connection, query, since, kinds)]
+    return [Trouble(*row[:3]) for row in tuples(connection, query, (since, kinds))]
 
 
 def scratchpad(connection: sqlite3.Connection) -> Scratchpad | None:
     """The newest recommendations."""
-    rows = _fetched(connection, "SELECT evaluations, text, created FROM scratchpads ORDER BY id DESC LIMIT 1")
+    rows = tuples(connection, "SELECT evaluations, text, created FROM scratchpads ORDER BY id DESC LIMIT 1").fetchall()
     return Scratchpad(*rows[0]) if rows else None
 
 
 def prompts(connection: sqlite3.Connection) -> list[Prompt]:
     """Every variant, the first one first."""
-    rows = _fetched(connection, "SELECT id, text, retired FROM prompts ORDER BY id")
+    rows = tuples(connection, "SELECT id, text, retired FROM prompts ORDER BY id")
     return [Prompt(number, text, bool(retired)) for number, text, retired in rows]
 
 
@@ -117,11 +111,11 @@ def evaluations_at_newest_prompt(connection: sqlite3.Connection) -> int:
         WHERE (state = 'scored' OR (state = 'failed' AND evaluating_at IS NOT NULL))
             AND finished_at <= (SELECT max(created) FROM prompts)
     """
-    return int(_fetched(connection, query)[0][0])
+    return int(tuples(connection, query).fetchone()[0])
 
 
 def prompt_of(connection: sqlite3.Connection, proposal_id: int) -> Prompt | None:
     """The variant that a proposal was asked with."""
     query = "SELECT q.id, q.text, q.retired FROM proposals p JOIN prompts q ON q.id = p.prompt_id WHERE p.id = ?"
-    rows = _fetched(connection, query, proposal_id)
+    rows = tuples(connection, query, (proposal_id,)).fetchall()
     return Prompt(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None

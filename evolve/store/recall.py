@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolve.store import outcomes
+from evolve.store.connection import tuples
 from evolve.store.encoding import decompress
 
 ABLATION = "ablation"
@@ -48,20 +49,13 @@ class Ablated:
     outcomes: tuple[float, ...]
 
 
-def _fetched(connection: sqlite3.Connection, query: str, *values: Any) -> sqlite3.Cursor:
-    """The rows of a query as tuples, whatever the connection makes of rows."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    return cursor.execute(query, values)
-
-
 def texts(connection: sqlite3.Connection, newest: int) -> list[Text]:
     """The ``newest`` scored programs, oldest first."""
     query = """
         SELECT p.id, p.island, s.source FROM proposals p JOIN sources s ON s.text_digest = p.text_digest
         WHERE p.state = 'scored' ORDER BY p.id DESC LIMIT ?
     """
-    return [Text(*row) for row in reversed(_fetched(connection, query, newest).fetchall())]
+    return [Text(*row) for row in reversed(tuples(connection, query, (newest,)).fetchall())]
 
 
 def embeddings(connection: sqlite3.Connection, model: str) -> list[tuple[int, int, str]]:
@@ -70,7 +64,7 @@ def embeddings(connection: sqlite3.Connection, model: str) -> list[tuple[int, in
         SELECT p.id, p.island, c.reply FROM llm_calls c JOIN proposals p ON p.id = c.proposal_id
         WHERE c.purpose = 'embedding' AND c.model = ? AND c.reply IS NOT NULL AND p.state = 'scored' ORDER BY c.id
     """
-    return _fetched(connection, query, model).fetchall()
+    return tuples(connection, query, (model,)).fetchall()
 
 
 def traced(connection: sqlite3.Connection, newest: int) -> Iterator[Traced]:
@@ -82,7 +76,7 @@ def traced(connection: sqlite3.Connection, newest: int) -> Iterator[Traced]:
             WHERE e.split = 'search' AND e.stopped IS NULL ORDER BY e.id DESC LIMIT ?
         ) ORDER BY place
     """
-    for number, plan, knobs, score, predicted, _ in _fetched(connection, query, newest):
+    for number, plan, knobs, score, predicted, _ in tuples(connection, query, (newest,)):
         yield Traced(number, json.loads(decompress(plan)), tuple(json.loads(knobs or "[]")), score, predicted)
 
 
@@ -95,14 +89,14 @@ def ablations(connection: sqlite3.Connection, program_id: int) -> list[Ablated]:
     """
     return [
         Ablated(number, state, description, json.loads(note), score, outcomes.unpack(blob, items or 0))
-        for number, state, description, note, score, blob, items in _fetched(connection, query, program_id, ABLATION)
+        for number, state, description, note, score, blob, items in tuples(connection, query, (program_id, ABLATION))
     ]
 
 
 def last_ablated(connection: sqlite3.Connection) -> int | None:
     """The program whose variants were asked for last."""
     query = "SELECT parent_id FROM proposals WHERE patch = ? ORDER BY id DESC LIMIT 1"
-    row = _fetched(connection, query, ABLATION).fetchone()
+    row = tuples(connection, query, (ABLATION,)).fetchone()
     return None if row is None else int(row[0])
 
 
@@ -118,4 +112,4 @@ def fruitless(connection: sqlite3.Connection) -> dict[int, int]:
             ON e.proposal_id = p.id AND e.split = 'search' AND e.stopped IS NULL AND e.created > b.updated
         WHERE b.place = 1 GROUP BY b.island
     """
-    return dict(_fetched(connection, query, ABLATION).fetchall())
+    return dict(tuples(connection, query, (ABLATION,)).fetchall())

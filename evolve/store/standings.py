@@ -9,13 +9,11 @@ from typing import Any, NamedTuple
 
 from evolve.errors import RunError
 from evolve.store import outcomes as packed
+from evolve.store.connection import tuples
 
 
 def _tuples(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Rows as tuples, whatever the connection makes of them."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    return cursor.execute(query, tuple(values)).fetchall()
+    return tuples(connection, query, values).fetchall()
 
 
 def standing(connection: sqlite3.Connection, program_id: int) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from evolve.statistics import Comparison, Interval, compare, score_interval
 from evolve.store import queries
+from evolve.store.connection import tuples
 from evolve.stratified import Strata, weighted_compare, weighted_score_interval
 
 EVENT = "tasks"
@@ -15,10 +16,8 @@ EVENT = "tasks"
 
 def recorded(connection: sqlite3.Connection, split: str) -> Strata | None:
     """The tasks of the split's items as the run noted them; None where it noted none."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
     query = "SELECT data FROM events WHERE kind = ? AND json_extract(data, '$.split') = ? ORDER BY id LIMIT 1"
-    row = cursor.execute(query, (EVENT, split)).fetchone()
+    row = tuples(connection, query, (EVENT, split)).fetchone()
     if row is None:
         return None
     data = json.loads(row[0])

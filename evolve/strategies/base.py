@@ -52,6 +52,20 @@ class Setting:
         """The donors other than the base."""
         return tuple(name for name in self.donors if name != self.base)
 
+    def request(self, seed: int, **material: Any) -> ProposalRequest:
+        """A request for a proposer about this problem; ``material`` are its other fields, the parent among them."""
+        return ProposalRequest(
+            seed=seed,
+            task=self.task,
+            kind=self.kind,
+            donors=tuple(self.donors),
+            roles=self.roles,
+            blocks=self.blocks,
+            layers=self.layers,
+            statistics=self.statistics,
+            **material,
+        )
+
 
 @dataclass(frozen=True)
 class Ask:

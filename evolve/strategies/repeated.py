@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy
 
-from evolve.propose.base import Parent, ProposalRequest
+from evolve.propose.base import Parent
 from evolve.statistics import score_interval
 from evolve.strategies.base import Ask, Setting, Told
 from evolve.strategies.options import options_of
@@ -41,17 +41,7 @@ class Repeated:
         else:
             parent = parents[int(rng.integers(len(parents)))]
         proposer = setting.ensemble.choose(rng)
-        request = ProposalRequest(
-            parent=parent,
-            seed=int(rng.integers(2**63)),
-            task=setting.task,
-            kind=setting.kind,
-            donors=tuple(setting.donors),
-            roles=setting.roles,
-            blocks=setting.blocks,
-            layers=setting.layers,
-            statistics=setting.statistics,
-        )
+        request = setting.request(int(rng.integers(2**63)), parent=parent)
         return Ask(proposer.name, request=request, proposer=proposer, parent=int(parent.id))
 
     def tell(self, told: Told) -> None:
