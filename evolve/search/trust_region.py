@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from evolve.errors import UsageError
 from evolve.gaussian import Kernel, Process, Vector, squared_distances
 from evolve.search.cma import reflected
+from evolve.search.sharing import SharedScores
 
 WIDEST, FIRST, NARROWEST = 1.6, 0.8, 0.05
 """Side lengths of the box; beyond 1 its place in the unit cube matters less and less."""
@@ -38,10 +41,10 @@ class TrustRegion:
     state follows from the points told, in their order, as for ``Cma``; any number of points may be in flight.
     """
 
-    def __init__(self, start: Vector, sigma: float, seed: int, first: int | None = None) -> None:
+    def __init__(self, start: Vector, sigma: float, seed: int, first: int | None = None, shared: int = 0) -> None:
         """The ``first`` points, size + 1 unless given, are ``start`` and points normal around it, shape (n,), n >= 1.
 
-        Raises UsageError for values out of range.
+        Of the first ``shared`` results items that few points solve count more. Raises UsageError for bad values.
         """
         self.size = len(start)
         if self.size < 1 or not np.all((start >= 0) & (start <= 1)):
@@ -53,7 +56,7 @@ class TrustRegion:
         self._drawn = 0
         self._asked: set[bytes] = set()
         self._points: list[Vector] = []
-        self._scores: list[float | None] = []
+        self._scores = SharedScores(shared)
         self._told = 0
         self._streak = 0
         self._kernel: tuple[int, Kernel] | None = None
@@ -74,7 +77,7 @@ class TrustRegion:
             point = reflected(point)
         else:
             process = self._process()
-            candidates = self._candidates(process, self.best[0], rng)
+            candidates = self._candidates(process, self._centre(), rng)
             point = candidates[int(np.argmax(process.draw(candidates, rng)))]
         self._asked.add(point.tobytes())
         return point
@@ -112,20 +115,19 @@ class TrustRegion:
 
     def _nearest(self, count: int) -> tuple[Vector, Vector]:
         """Of the first ``count`` results the SAMPLE closest to the best of them: points (m, n) and scores (m,)."""
-        points, scores = np.array(self._points[:count]), self._filled()[:count]
+        points, scores = np.array(self._points[:count]), self._scores.values(count)
         centre = points[int(np.argmax(scores))]
         order = np.argsort(squared_distances(points, centre[None])[:, 0], kind="stable")[:SAMPLE]
         return points[order], scores[order]
 
-    def _filled(self) -> Vector:
-        """The scores; a failed point counts as the worst."""
-        worst = min((score for score in self._scores if score is not None), default=0.0)
-        return np.array([worst if score is None else score for score in self._scores])
+    def _centre(self) -> Vector:
+        """The best point as results count at present."""
+        return self._points[int(np.argmax(self._scores.values(len(self._points))))]
 
-    def tell(self, point: Vector, score: float | None) -> None:
-        """The score of a point, None where it failed."""
+    def tell(self, point: Vector, score: float | None, outcomes: Sequence[float] = ()) -> None:
+        """The score of a point, None where it failed, and its outcome on every item."""
         point = np.asarray(point, dtype=np.float64)
-        self._answered(point, self._kept(point, score))
+        self._answered(point, self._kept(point, score, outcomes))
 
     def repeated(self, point: Vector) -> None:
         """A point that came out as one told before, or in flight: it teaches nothing and is no gain."""
@@ -140,17 +142,20 @@ class TrustRegion:
         if self._told > self._first:
             self._resize(better)
 
-    def inform(self, point: Vector, score: float | None) -> None:
+    def inform(self, point: Vector, score: float | None, outcomes: Sequence[float] = ()) -> None:
         """A result from elsewhere, which teaches the process."""
-        self._kept(np.asarray(point, dtype=np.float64), score)
+        self._kept(np.asarray(point, dtype=np.float64), score, outcomes)
 
-    def _kept(self, point: Vector, score: float | None) -> bool:
-        better = score is not None and (self.best is None or score > self.best[1])
+    def _kept(self, point: Vector, score: float | None, outcomes: Sequence[float]) -> bool:
+        """Whether the point is the best from now on."""
+        shared = self._scores.shares
         self._points.append(point)
-        self._scores.append(score)
-        if score is not None and better:
+        self._scores.add(score, outcomes)
+        if score is not None and (self.best is None or score > self.best[1]):
             self.best = (point, score)
-        return better
+        if shared and not self._scores.shares:  # another function from here on
+            self._kernel, self._streak, self.width = None, 0, max(self.width, FIRST / 2)
+        return score is not None and int(np.argmax(self._scores.values(len(self._points)))) == len(self._points) - 1
 
     def _resize(self, better: bool) -> None:
         self._streak = max(self._streak, 0) + 1 if better else min(self._streak, 0) - 1

@@ -13,24 +13,25 @@ if TYPE_CHECKING:
     import numpy
 
 STRUCTURE = "structure"
-PRIORS: Mapping[str, float] = {PROFILES: 4.0, TUNING: 1.0, STRUCTURE: 1.0}
-"""How the first evaluations are divided: numbers of a good structure gain most at first."""
+PRIORS: Mapping[str, float] = {PROFILES: 1.0, TUNING: 0.1, STRUCTURE: 0.1}
+"""What a side is taken to gain, as a share of what all gain, before it has evaluations of its own: numbers of a good
+structure gain most at first."""
 
 
 class Division:
     """Divides evaluations between sides by what they gained.
 
     A gain is how much a result lies above its parent and above everything that its own side found before; a side's
-    worth is its gain per evaluation, old ones counting less, and is taken to be that of all sides until it has
-    evaluations. A side is chosen in proportion to its prior times its worth, but at least with probability ``LEAST``.
+    worth is its gain per evaluation, old ones counting less, and is taken to be its prior's share of that of all sides
+    until it has evaluations. A side is chosen in proportion to its worth, but at least with probability ``LEAST``.
     Telling it all of a run's results again restores it.
     """
 
     DECAY = 0.98
-    TRUST = 5.0
-    """Evaluations that the common worth counts for."""
+    TRUST = 10.0
+    """Evaluations that the prior counts for."""
 
-    LEAST = 0.1
+    LEAST = 0.05
 
     def __init__(self) -> None:
         self._gains = dict.fromkeys(PRIORS, 0.0)
@@ -41,12 +42,12 @@ class Division:
         """The probabilities of the sides, which are names of ``PRIORS``."""
         total = sum(self._evaluations[side] for side in sides)
         common = sum(self._gains[side] for side in sides) / total if total else 0.0
-        raw = {side: PRIORS[side] * (self._worth(side, common) if common > 0 else 1.0) for side in sides}
+        raw = {side: self._worth(side, common) if common > 0 else PRIORS[side] for side in sides}
         floor = {side: max(weight / sum(raw.values()), self.LEAST) for side, weight in raw.items()}
         return {side: share / sum(floor.values()) for side, share in floor.items()}
 
     def _worth(self, side: str, common: float) -> float:
-        return (self._gains[side] + self.TRUST * common) / (self._evaluations[side] + self.TRUST)
+        return (self._gains[side] + self.TRUST * PRIORS[side] * common) / (self._evaluations[side] + self.TRUST)
 
     def choose(self, sides: Collection[str], rng: numpy.random.Generator) -> str:
         """A side, drawn by its share."""

@@ -20,6 +20,9 @@ NAME = "profiles"
 LOW, HIGH = -0.5, 1.5
 START = 0.5
 SIGMA = 1 / 6
+SHARED = 4
+"""Results for each entry, of a round's first, in which items that few points solve count more."""
+
 FINE = ("attention", "norm")
 """Blocks that get tables of their own once the tables of whole layers are exhausted."""
 
@@ -65,7 +68,9 @@ class Profiles:
     def _begun(self) -> TrustRegion:
         start = self._programs[self._level].space.here()
         seed = zlib.crc32(f"{self._seed} {self._round} {self._level}".encode())
-        search = TrustRegion(start, SIGMA, seed, 0 if self._results else None)
+        if not self._results:
+            return TrustRegion(start, SIGMA, seed, shared=SHARED * (len(start) + 1))
+        search = TrustRegion(start, SIGMA, seed, 0)
         for point, score in self._results:
             search.inform(point, score)
         return search
@@ -102,7 +107,7 @@ class Profiles:
             self._search.repeated(point)
         else:
             self._keep(told, point)
-            self._search.tell(point, told.score)
+            self._search.tell(point, told.score, told.outcomes)
         if self._search.stopped:  # not with the next ask: what is told in between would then be told to another search
             self._advance()
 
@@ -121,7 +126,7 @@ class Profiles:
         point = program.space.point(knob_values(told.source))
         if point is not None and program.written(point)[0] == told.source:
             self._keep(told, point)
-            self._search.inform(point, told.score)
+            self._search.inform(point, told.score, told.outcomes)
 
     def _keep(self, told: Told, point: Vector) -> None:
         """Remembers a result before the search is told of it."""
