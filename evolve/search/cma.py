@@ -7,11 +7,9 @@ import zlib
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evolve.errors import UsageError
-
-Vector = NDArray[np.float64]
+from evolve.gaussian import Vector
 
 SMALLEST_STEP = 1e-3
 """Largest standard deviation of a coordinate, as a share of its range, at which nothing is left to tune."""

@@ -10,8 +10,8 @@ import numpy
 
 from evolve.config import nearest
 from evolve.errors import UsageError
+from evolve.gaussian import Vector
 from evolve.propose.mutator.numbers import Range
-from evolve.search.cma import Vector
 from evolve.strategies.base import Ask, Setting, Told
 from evolve.strategies.options import options_of
 from evolve.strategies.restarts import Restarts

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy
 
 from evolve.errors import ProviderError, UsageError
+from evolve.gaussian import Vector
 from evolve.llm.completion import Message
 from evolve.propose.base import Call, Parent, Patch, Proposal, ProposalRequest, calls_of, with_calls
 from evolve.propose.language_model import LanguageModel
 from evolve.propose.mutator.literals import knob_values
-from evolve.search.cma import Vector, reflected
+from evolve.search.cma import reflected
 from evolve.strategies.base import Ask, Setting, Told
 from evolve.strategies.options import options_of
 from evolve.strategies.task_arithmetic import HIGH, LOW

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy
 
 from evolve.errors import UsageError
-from evolve.search.cma import Vector
+from evolve.gaussian import Vector
 from evolve.strategies.base import Ask, Setting, Told
 from evolve.strategies.options import options_of
 from evolve.strategies.templates import require_merge, weighted_sum

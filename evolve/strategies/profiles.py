@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from evolve.gaussian import Vector
 from evolve.propose.mutator.literals import knob_values
 from evolve.propose.mutator.schedule import AT_PLACE, MAX_ANCHORS
-from evolve.propose.mutator.space import Vector
 from evolve.propose.mutator.weights import NewKnob
 from evolve.search.trust_region import TrustRegion
 from evolve.strategies.base import Ask, Setting, Told

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from evolve.search.cma import Cma, Vector
+from evolve.gaussian import Vector
+from evolve.search.cma import Cma
 from evolve.strategies.base import Told
 
 MAX_POPULATION = 256

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evolve.errors import UsageError
+from evolve.gaussian import Vector
 from evolve.propose.base import Parent
 from evolve.propose.blocks import find_blocks, has_markers, replace_blocks
 from evolve.propose.mutator.literals import find_knobs, set_knobs
 from evolve.propose.mutator.offline import parse_block
-from evolve.propose.mutator.space import Space, Vector, describe
+from evolve.propose.mutator.space import Space, describe
 from evolve.search.cma import Cma
 from evolve.strategies.base import Ask, Told
 from evolve.strategies.credit import TUNING

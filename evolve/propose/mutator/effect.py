@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from evolve.gaussian import Vector
 from evolve.propose.mutator.interpreter import Interpreter, Unsupported
-from evolve.propose.mutator.space import Space, Vector
+from evolve.propose.mutator.space import Space
 
 PLACES = 6
 """Most layers at which a recipe is looked at."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from evolve.gaussian import Vector
 from evolve.propose.mutator.draft import Draft
 from evolve.propose.mutator.literals import find_constants, is_integer, knob_values, number_node, set_knobs
 from evolve.propose.mutator.numbers import Range, shown, step_size
-from evolve.propose.mutator.space import Space, Vector, describe, space_of
+from evolve.propose.mutator.space import Space, describe, space_of
 
 Edit = tuple[Draft, str]
 """The changed draft and its one-line description."""

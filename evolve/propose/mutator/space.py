@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evolve.gaussian import Vector
 from evolve.propose.base import Parent
 from evolve.propose.mutator.draft import Draft
 from evolve.propose.mutator.literals import Knob, knob_values
 from evolve.propose.mutator.numbers import shown
-
-Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

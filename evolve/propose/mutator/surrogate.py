@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolve.gaussian import LENGTHS, Process
+from evolve.gaussian import LENGTHS, Process, Vector
 from evolve.propose.base import Parent, ProposalRequest
 from evolve.propose.mutator.draft import Draft
 from evolve.propose.mutator.effect import Effects, effects_for
 from evolve.propose.mutator.literals import set_knobs
 from evolve.propose.mutator.perturb import Edit, random_step
-from evolve.propose.mutator.space import Space, Vector, describe, scored_points, space_of
+from evolve.propose.mutator.space import Space, describe, scored_points, space_of
 
 SMALLEST_SAMPLE = 4
 LARGEST_SAMPLE = 160
