@@ -1,4 +1,4 @@
-"""Bayesian optimisation in a box around the best point, one point at a time."""
+"""Bayesian optimisation in a box around the point that promises most, one point at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOISES = (0.003, 0.03, 0.15)
 
 
 class TrustRegion:
-    """Thompson sampling of a Gaussian process in a box around the best point, maximising.
+    """Thompson sampling of a Gaussian process in a box around the point that promises most, maximising.
 
     Source: TuRBO, Eriksson et al. 2019, arXiv:1910.01739; different from it: one length scale for all coordinates. The
     state follows from the points told, in their order, as for ``Cma``; any number of points may be in flight.
@@ -77,7 +77,7 @@ class TrustRegion:
             point = reflected(point)
         else:
             process = self._process()
-            candidates = self._candidates(process, self._centre(), rng)
+            candidates = self._candidates(process, self._centre(process), rng)
             point = candidates[int(np.argmax(process.draw(candidates, rng)))]
         self._asked.add(point.tobytes())
         return point
@@ -120,9 +120,13 @@ class TrustRegion:
         order = np.argsort(squared_distances(points, centre[None])[:, 0], kind="stable")[:SAMPLE]
         return points[order], scores[order]
 
-    def _centre(self) -> Vector:
-        """The best point as results count at present."""
-        return self._points[int(np.argmax(self._scores.values(len(self._points))))]
+    def _centre(self, process: Process) -> Vector:
+        """The point of the highest expected score, which is less often a lucky one than that of the highest score.
+
+        While rare items count more it is the point of the highest value: few know how to solve them.
+        """
+        values = self._scores.values(len(self._points)) if self._scores.shares else process.mean(np.array(self._points))
+        return self._points[int(np.argmax(values))]
 
     def tell(self, point: Vector, score: float | None, outcomes: Sequence[float] = ()) -> None:
         """The score of a point, None where it failed, and its outcome on every item."""
