@@ -13,6 +13,9 @@ from evolve.errors import EvolveError, UsageError
 
 T = TypeVar("T")
 
+SANDBOX_LEVELS = ("none", "contained", "full")
+"""What ``sandbox.minimum`` may ask for, in rising order; evolve.sandbox.limits says what each demands."""
+
 WEIGHTS = "weights"
 """The setting ``search.bandit`` that draws proposers by their weights."""
 
@@ -70,11 +73,19 @@ class NoveltyConfig:
 
 @dataclass(frozen=True)
 class SandboxConfig:
-    """Limits of one program in the sandbox; ``wall_s`` is for tracing a recipe or for one call of a program."""
+    """Limits of one program in the sandbox; ``wall_s`` is for tracing a recipe or for one call of a program.
+
+    ``minimum`` is the level below which nothing runs. Raises UsageError for an unknown one.
+    """
 
     wall_s: float = 10.0
     cpu_s: float = 20.0
     memory_mb: int = 2048
+    minimum: str = "contained"
+
+    def __post_init__(self) -> None:
+        if self.minimum not in SANDBOX_LEVELS:
+            raise UsageError(f"sandbox.minimum must be one of {', '.join(SANDBOX_LEVELS)}, not {self.minimum!r}")
 
 
 @dataclass(frozen=True)
@@ -198,7 +209,7 @@ def assignment(text: str) -> dict[str, Any]:
         raise UsageError(f"--set takes SECTION.KEY=VALUE, not {text!r}; for example --set search.islands=2")
     try:
         value = tomllib.loads(f"value = {raw.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = raw.strip()
     for key in reversed(path.strip().split(".")):
         value = {key: value}

@@ -24,6 +24,7 @@
             - ShapeMismatch
             - ValueDependence: Python control flow on tensor values
         - InvalidPlan: a plan that fails validation
+        - OutOfMemory: its evaluation needs more memory than there is
         - SandboxTimeout
         - SandboxMemory
         - SandboxCrash
@@ -138,6 +139,10 @@ class ValueDependence(RecipeError):
 
 class InvalidPlan(CandidateError):
     reason = "invalid_plan"
+
+
+class OutOfMemory(CandidateError):
+    reason = "memory"
 
 
 class SandboxTimeout(CandidateError):

@@ -227,7 +227,7 @@ def load(name: str, profile: str | None = None) -> Problem:
     path = folder / "problem.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:  # numbers of 5,000 digits, brackets 1,000 deep
         raise ProblemError(f"{path} cannot be read: {error}") from None
     manifest = build(Manifest, table, str(path), ProblemError)
     chosen = profile or manifest.default_profile

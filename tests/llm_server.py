@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """One scripted answer. ``hold`` keeps the request open until the client gives up or the server closes."""
+    """One scripted answer. ``hold`` keeps the request open until the client gives up or the server closes; ``cut``
+    breaks the connection in the middle of the answer, ``endless`` repeats it every so many seconds without an end."""
 
     text: str | None = "ok"
     status: int = 200
@@ -24,6 +26,8 @@ class Reply:
     tokens_out: int | None = 50
     raw: bytes | None = None
     hold: bool = False
+    cut: bool = False
+    endless: float | None = None
     message: str = "scripted failure"
 
     def body(self, model: str) -> bytes:
@@ -77,13 +81,34 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in {"Content-Type": "application/json", **reply.headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
+        if reply.endless is None:
+            self.send_header("Content-Length", str(len(data)))
+        else:
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:
-            self.wfile.write(data)
-            self.wfile.flush()
+            if reply.endless is not None:
+                self._repeat(data, reply.endless)
+            elif reply.cut:
+                self._cut(data)
+            else:
+                self.wfile.write(data)
+                self.wfile.flush()
         except OSError:  # the client hung up, which is what some tests are about
             self.close_connection = True
+
+    def _repeat(self, data: bytes, pause_s: float) -> None:
+        while not self.server.script.released.wait(pause_s):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.flush()
+
+    def _cut(self, data: bytes) -> None:
+        self.wfile.write(data[: len(data) // 2])
+        self.wfile.flush()
+        # without lingering, closing resets the connection
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -81,7 +81,8 @@ def _sandbox() -> Iterator[dict[str, Any]]:
 
     with Sandbox(entry="evolve.sandbox.program:serve", preload=()) as sandbox:
         level = sandbox.level
-    yield {"what": "sandbox", "state": "ok" if not level.missing else "partial", "detail": level.describe()}
+    state = "ok" if not level.missing else "partial"
+    yield {"what": "sandbox", "state": state, "detail": f"{level.name}: {level.describe()}"}
 
 
 def _disk() -> Iterator[dict[str, Any]]:

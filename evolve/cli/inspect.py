@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import click
 
 from evolve.errors import UsageError
 from evolve.store.records import FINISHED, UNFINISHED
-from evolve.ui.table import cell, printable, render
+from evolve.ui.table import cell, printable, printable_lines, render
 
 RUNS = click.option("--runs", envvar="EVOLVE_RUNS", help="Folder of all runs.  [default: runs]")
 FORMAT = click.option(
@@ -106,9 +107,8 @@ def show_command(program: str, run: str | None, runs: str | None, form: str, pro
         add_intervals(connection, row, sign)
     click.echo(program_text(row, sign, form))
     for call in row["calls"] if prompts else ():
-        click.echo(
-            f"\n--- prompt to {call['model']} ---\n{call['prompt']}\n--- reply ---\n{call['reply'] or call['error']}"
-        )
+        text = f"\n--- prompt to {call['model']} ---\n{call['prompt']}\n--- reply ---\n{call['reply'] or call['error']}"
+        click.echo(printable_lines(text))
 
 
 def stored_provenance(connection: sqlite3.Connection, program: str, form: str) -> str:
@@ -170,14 +170,14 @@ def program_lines(row: dict[str, Any], sign: float) -> Iterator[str]:
         if metrics:
             yield f"  {'':<11} {metrics}"
     for knob in row["knobs"] or ():
-        yield f"  knob {knob['name']} = {knob['value']}  in [{knob['low']}, {knob['high']}]"
+        yield f"  knob {printable(knob['name'])} = {knob['value']}  in [{knob['low']}, {knob['high']}]"
     for line in row.get("importance", ()):
         yield f"  {line}"
     if row["children"]:
         yield f"  children: {', '.join(str(child['id']) for child in row['children'][:20])}"
     if row["source"]:
         yield ""
-        yield row["source"].rstrip()
+        yield printable_lines(row["source"].rstrip())
 
 
 @click.command("diff")
@@ -204,7 +204,7 @@ def diff_command(
         answered = [standings.answered(connection, row["id"], split) for row in rows]
         common, ours, theirs = standings.paired(*answered)
         sign = queries.sign(connection)
-        made = queries.summary(connection, folder)["config"].get("prepared")
+        made = queries.record(connection, folder)["config"].get("prepared")
         weighed = strata(connection, split)
     texts = item_texts(folder, split, made) if items else ()
     pair = Pair(rows, split, common, (ours, theirs), texts, weighed)
@@ -249,4 +249,9 @@ def best_command(run: str | None, source: bool, pareto: bool, runs: str | None, 
         except UsageError:
             row = queries.program(connection, "best")
         add_intervals(connection, row, sign)
-    click.echo(row["source"].rstrip() if source else program_text(row, sign, form))
+    if source:
+        text = row["source"].rstrip()
+        # a file gets the text as it is, a terminal nothing that drives it
+        click.echo(printable_lines(text) if sys.stdout.isatty() else text)
+        return
+    click.echo(program_text(row, sign, form))

@@ -19,7 +19,11 @@ COMMANDS = {
     "show": ("evolve.cli.inspect", "Show one program: source, scores, origin, fate."),
     "diff": ("evolve.cli.inspect", "Compare two programs: text, scores, items that flipped."),
     "best": ("evolve.cli.inspect", "Print the best program of a run."),
+    "archive": ("evolve.cli.archive", "Print the MAP-Elites grid of a run."),
+    "lineage": ("evolve.cli.lineage", "Print where a program comes from and what came of it."),
     "stats": ("evolve.cli.stats", "Show what each proposer brought and cost."),
+    "db": ("evolve.cli.db", "Check, copy or upgrade the database of a run."),
+    "merge-runs": ("evolve.cli.db", "Import the elites of other runs of the same problem."),
     "tune": ("evolve.cli.tune", "Tune the numbers of a program."),
     "test": ("evolve.cli.model", "Read the sealed test split for a program."),
     "export": ("evolve.cli.model", "Write a merged model as a Hugging Face checkpoint."),
@@ -42,7 +46,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evolve.loop.start import Intent
 
 RUNS = click.option("--runs", envvar="EVOLVE_RUNS", help="Folder of all runs.  [default: runs]")
+UNSAFE = click.option("--unsafe-sandbox", is_flag=True, help="Run programs even where the sandbox cannot contain them.")
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
 
 
@@ -44,6 +45,11 @@ def overrides(evaluations: int | None, budget_usd: float | None, time: str | Non
         if value is not None and value < 0:
             raise UsageError(f"the budget {name} must not be negative, not {value}")
     return {name: value for name, value in given.items() if value is not None}
+
+
+def unsafe(accepted: bool) -> dict[str, Any]:
+    """The setting that --unsafe-sandbox stands for."""
+    return {"sandbox": {"minimum": "none"}} if accepted else {}
 
 
 def budget_options(command: Any) -> Any:
@@ -76,12 +82,13 @@ def budget_options(command: Any) -> Any:
     "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any other setting, see docs/settings.md."
 )
 @click.option("--name", help="Name of the run's folder.  [default: problem, time and seed]")
+@UNSAFE
 @RUNS
 @click.option("--plain", is_flag=True, help="Plain lines instead of the live view.")
 def run_command(problem: str, profile: str | None, evaluations: int | None, budget_usd: float | None, time: str | None,
                 seed: int, llm: str | None, strategy: str | None, models: str | None, device: str | None,
                 workers: int | None, donors: tuple[str, ...], settings: tuple[str, ...], name: str | None,
-                runs: str | None, plain: bool) -> int:  # fmt: skip
+                unsafe_sandbox: bool, runs: str | None, plain: bool) -> int:  # fmt: skip
     """Evolve programs for PROBLEM: a folder with a problem.toml, or the name of a shipped problem.
 
     The first Ctrl-C finishes what is in flight and prints the command that goes on; a second one aborts.
@@ -106,6 +113,7 @@ def run_command(problem: str, profile: str | None, evaluations: int | None, budg
     config = update(config, flags, "the command line")
     for text in settings:
         config = update(config, assignment(text), "--set")
+    config = update(config, unsafe(unsafe_sandbox), "--unsafe-sandbox")
     require(config.search.strategy)  # before anything is downloaded or prepared
     return go(start.fresh(chosen, config, pairs(donors, "--donor"), folders.runs_root(runs), name), plain)
 
@@ -114,10 +122,17 @@ def run_command(problem: str, profile: str | None, evaluations: int | None, budg
 @click.argument("run", required=False)
 @budget_options
 @click.option("--workers", type=int, help="Evaluation processes.")
+@UNSAFE
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Go on although evaluator, items or donors have changed: old scores are set aside, elites evaluated again.",
+)
 @RUNS
 @click.option("--plain", is_flag=True, help="Plain lines instead of the live view.")
 def resume_command(run: str | None, evaluations: int | None, budget_usd: float | None, time: str | None,
-                   workers: int | None, runs: str | None, plain: bool) -> int:  # fmt: skip
+                   workers: int | None, unsafe_sandbox: bool, accept_changes: bool, runs: str | None,
+                   plain: bool) -> int:  # fmt: skip
     """Go on with RUN (an id, a unique part of one, or a folder; the newest run by default) until its budget is used.
 
     A larger --evaluations extends a finished run.
@@ -132,8 +147,10 @@ def resume_command(run: str | None, evaluations: int | None, budget_usd: float |
     flags = {
         "budget": overrides(evaluations, budget_usd, time),
         "evaluation": {"workers": workers} if workers is not None else {},
+        **unsafe(unsafe_sandbox),
     }
-    return go(replace(intent, config=update(intent.config, flags, "the command line")), plain)
+    config = update(intent.config, flags, "the command line")
+    return go(replace(intent, config=config, accept_changes=accept_changes), plain)
 
 
 def read_models(path: Path) -> dict[str, Any]:
@@ -142,7 +159,7 @@ def read_models(path: Path) -> dict[str, Any]:
 
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as TOML: {error}") from None
     models: dict[str, Any] = table.get("models", table)
     return models
@@ -155,10 +172,10 @@ def go(intent: Intent, plain: bool) -> int:
     from evolve.ui.report import print_report
     from evolve.ui.watch import watcher
 
-    for line in plan_text(intent):
-        click.echo(line)
     try:
         with watcher(plain) as view:
+            for line in plan_text(intent):
+                view.message(line)
             ended = asyncio.run(conduct(intent, view))
     except EvolveError as error:
         if not intent.folder.exists():

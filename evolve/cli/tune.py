@@ -152,7 +152,7 @@ def outcome(connection: sqlite3.Connection, found: Tuned, run: str) -> Iterator[
     from evolve.store import queries, standings
     from evolve.store.tasks import split_compare
     from evolve.ui.report import program_row
-    from evolve.ui.table import render
+    from evolve.ui.table import printable, render
 
     yield f"\n{found.results} points of run {run} told to CMA-ES"
     rows = [program_row(connection, found.start, f"start (#{found.start})")]
@@ -174,7 +174,7 @@ def outcome(connection: sqlite3.Connection, found: Tuned, run: str) -> Iterator[
                 f"{result.items} items" + (" (tuned on these)" if split == "search" else "")
             )
     for knob in queries.program(connection, found.best)["knobs"] or ():
-        yield f"  knob {knob['name']} = {knob['value']}"
+        yield f"  knob {printable(knob['name'])} = {knob['value']}"
 
 
 def write(found: Tuned, target: Path | None) -> None:

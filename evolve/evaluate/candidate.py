@@ -20,7 +20,8 @@ class MergeCandidate:
     ``items`` are the objects of the split's file in its order (or some of them, while the candidate is raced),
     ``settings`` the table of the problem's profile, ``task_weights`` the weights of
     problem.toml's tasks. ``answers`` remembers what was generated, where an evaluation asks for the same in several
-    steps; ``positions`` are then those of the items in the split.
+    steps; ``positions`` are then those of the items in the split. With ``halved`` half as many prompts are answered at
+    a time as usual.
     """
 
     model: Any
@@ -31,6 +32,7 @@ class MergeCandidate:
     answers: dict[tuple[str, Any], Any] | None = field(default=None, repr=False, compare=False)
     task_weights: Mapping[str, float] = field(default_factory=dict)
     positions: Sequence[int] = field(default=(), repr=False, compare=False)
+    halved: bool = field(default=False, repr=False, compare=False)
 
     def each(self, name: str, answer: Callable[[Sequence[Mapping[str, Any]]], Sequence[T]]) -> list[T]:
         """What ``answer(items)`` gives for each item; while a candidate is raced, no item is asked twice under a name.
@@ -50,10 +52,10 @@ class MergeCandidate:
         from evolve.evaluate.generation import generate
 
         if self.answers is None:
-            return generate(self.model, self.tokenizer, prompts, max_new_tokens, stop)
+            return generate(self.model, self.tokenizer, prompts, max_new_tokens, stop, halved=self.halved)
         how = (max_new_tokens, tuple(stop))
         new = [prompt for prompt in dict.fromkeys(prompts) if (prompt, how) not in self.answers]
-        texts = generate(self.model, self.tokenizer, new, max_new_tokens, stop)
+        texts = generate(self.model, self.tokenizer, new, max_new_tokens, stop, halved=self.halved)
         self.answers.update(((prompt, how), text) for prompt, text in zip(new, texts, strict=True))
         return [self.answers[prompt, how] for prompt in prompts]
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evolve.errors import CandidateError, EvaluatorError, EvolveError, SandboxError
+from evolve.errors import CandidateError, EvaluatorError, EvolveError, OutOfMemory, SandboxError
+from evolve.evaluate.memory import is_lack_of_memory
 from evolve.evaluation import Evaluation
 
 _MODULE = "evolve_problem_evaluate"
@@ -49,8 +50,8 @@ class Evaluator:
     def evaluate(self, candidate: Any) -> Evaluation:
         """Judges a candidate, with Python's, numpy's and torch's random numbers seeded alike for each.
 
-        Raises CandidateError as the evaluator raised it, SandboxError when programs cannot run here, and EvaluatorError
-        for any other exception or a result that is no Evaluation.
+        Raises CandidateError as the evaluator raised it, OutOfMemory where memory was refused, SandboxError when
+        programs cannot run here, and EvaluatorError for any other exception or a result that is no Evaluation.
         """
         result = self._called(self._evaluate, candidate)
         if not isinstance(result, Evaluation):
@@ -86,6 +87,10 @@ class Evaluator:
         # a process boundary: whatever a problem's code raises is recorded, and the worker lives on
         except (Exception, SystemExit) as error:
             traceback.print_exc()
+            if is_lack_of_memory(error):
+                raise OutOfMemory(
+                    f"{cause(error, self.path)}; the program needs more memory than the worker has"
+                ) from None
             raise EvaluatorError(cause(error, self.path)) from error
 
 

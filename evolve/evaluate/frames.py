@@ -50,8 +50,9 @@ async def receive(reader: asyncio.StreamReader) -> dict[str, Any] | None:
 
 
 def describe(error: EvolveError) -> dict[str, Any]:
-    """An error as plain data."""
-    record: dict[str, Any] = {"type": type(error).__name__, "reason": error.reason, "message": str(error)}
+    """An error as plain data, under the nearest class that every process knows."""
+    known = next(cls for cls in type(error).__mro__ if cls.__module__ == EvolveError.__module__)
+    record: dict[str, Any] = {"type": known.__name__, "reason": error.reason, "message": str(error)}
     if isinstance(error, CandidateError):
         record.update(line=error.line, kind=error.kind)
     return record

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from evolve.errors import OutOfMemory
+from evolve.evaluate.memory import is_lack_of_memory
+
 # On a CPU the keys and values of the batch are read at every step; beyond this many rows of a small model they no
 # longer stay in the cache (350 prompts of 35 tokens, 1M parameters: 128 rows 0.84 s, 32 rows 1.2 s, 350 rows 1.0 s).
 _CPU_ROWS = 128
@@ -23,13 +26,20 @@ _STOP_INTERVAL = 8
 
 
 def generate(
-    model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int, stop: Sequence[str] = ()
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+    *,
+    halved: bool = False,
 ) -> list[str]:
     """The greedy continuation of each prompt, without special tokens and without anything from a stop string on.
 
     The same tokens as ``model.generate(do_sample=False)`` on a left-padded batch, up to the rounding that any other
     batch brings. Ends at the end-of-sequence tokens of the model's generation config. On a GPU the batch is chosen by
-    free memory and halved once when that was too much.
+    free memory. Batches are halved once when memory does not suffice, or from the start with ``halved``. Raises
+    OutOfMemory when half was too much as well.
     """
     sequences = tokenizer(list(prompts))["input_ids"] if prompts else []
     start = next((n for n in (tokenizer.bos_token_id, tokenizer.eos_token_id) if n is not None), 0)
@@ -41,7 +51,7 @@ def generate(
         return [any(mark in text for mark in stop) for text in texts]
 
     with torch.inference_mode():
-        generated = _decode_all(model, sequences, max_new_tokens, ends, stopped if stop else None)
+        generated = _decode_all(model, sequences, max_new_tokens, ends, stopped if stop else None, halved)
     texts: list[str] = tokenizer.batch_decode(generated, skip_special_tokens=True) if generated else []
     return [_cut(text, stop) for text in texts]
 
@@ -63,12 +73,16 @@ Stopped = Callable[[Sequence[Sequence[int]]], list[bool]]
 
 
 def _decode_all(
-    model: Any, sequences: Sequence[Sequence[int]], max_new_tokens: int, ends: Sequence[int], stopped: Stopped | None
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    ends: Sequence[int],
+    stopped: Stopped | None,
+    halved: bool,
 ) -> list[list[int]]:
     """New tokens of every sequence, in their order; batches hold sequences of similar length."""
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
     results: list[list[int]] = [[] for _ in sequences]
-    halved = False
     while order:
         # The longest come first, so that a batch that does not fit shows at once.
         rows = _rows(model, len(sequences[order[-1]]) + max_new_tokens)
@@ -76,13 +90,17 @@ def _decode_all(
         try:
             batch = _Batch(model, [sequences[index] for index in indices], max_new_tokens, ends, stopped)
             generated = batch.run()
-        except torch.OutOfMemoryError:
-            if halved:
+        except (MemoryError, RuntimeError) as error:
+            if not is_lack_of_memory(error):
                 raise
             generated = None
         if generated is None:  # outside the handler, whose traceback keeps the batch's tensors alive
-            halved = True
             torch.cuda.empty_cache()
+            if halved:
+                raise OutOfMemory(
+                    f"answering {len(indices)} prompts at once needs more memory than the worker has; use fewer layers"
+                )
+            halved = True
             continue
         del order[-len(indices) :]
         for index, tokens in zip(indices, generated, strict=True):

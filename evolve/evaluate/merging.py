@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers.utils import logging
 
 from evolve.donor_statistics import StatisticsSpec
 from evolve.donors.device import compute_device
 from evolve.donors.donors import load_donors
 from evolve.donors.statistics import DonorStatistics
-from evolve.errors import CandidateError, ProblemError, UsageError
+from evolve.errors import CandidateError, OutOfMemory, ProblemError, RunError, UsageError
 from evolve.evaluate.candidate import MergeCandidate
 from evolve.evaluate.evaluator import Evaluator, Judged
 from evolve.evaluate.generation import most_rows
+from evolve.evaluate.memory import is_lack_of_memory
 from evolve.evaluate.racing import raced
 from evolve.evaluate.splits import Splits
 from evolve.merge.export import export
@@ -78,22 +80,22 @@ class MergeService:
 
         Raises CandidateError, StageRejected or EvaluatorError.
         """
-        split = str(request["split"])
+        split, halved = str(request["split"]), bool(request.get("halved"))
         started = time.perf_counter()
         plan = self._apply(request)
         phases = {"merge": time.perf_counter() - started}
         if request.get("stages") and self._stages:
             with _timed(phases, "stages"):
-                self._pass_stages(split)
+                self._pass_stages(split, halved)
         provenance = None
         if self._provenance is not None and split == "search":
             with _timed(phases, "provenance"):
                 provenance = self._provenance.measure(self._live.model, plan.stack)
         with _timed(phases, "evaluate"):
             if request.get("race") is None:
-                return Judged(self._evaluator.evaluate(self._candidate(split)), phases, provenance)
+                return Judged(self._evaluator.evaluate(self._candidate(split, halved=halved)), phases, provenance)
             race, answers = Race.from_dict(request["race"]), dict[tuple[str, Any], Any]()
-            found = raced(lambda items: self._evaluator.evaluate(self._candidate(split, items, answers)), race)
+            found = raced(lambda items: self._evaluator.evaluate(self._candidate(split, items, answers, halved)), race)
         stopped = None if found.whole else "raced"
         return Judged(found.evaluation, phases, provenance, stopped, len(race.order), found.note)
 
@@ -101,7 +103,11 @@ class MergeService:
         """Writes a plan's model to ``folder``. Raises CandidateError, UsageError or RunError."""
         self._apply(request)
         folder = Path(request["folder"])
-        export(self._live, folder, str(request.get("card", "")))
+        try:
+            export(self._live, folder, str(request.get("card", "")))
+        except (OSError, SafetensorError) as error:
+            cause = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise RunError(f"{folder} cannot be written: {cause}; check the disk and the permissions") from error
         return {"folder": str(folder)}
 
     def check_plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,21 +117,25 @@ class MergeService:
     def close(self) -> None:
         """Nothing outlives the process."""
 
-    def _pass_stages(self, split: str) -> None:
+    def _pass_stages(self, split: str, halved: bool) -> None:
         for stage in self._stages:
             count = len(self._splits.items(split))
             items = range(min(stage.items or count, count))
-            stage.check(self._evaluator.measure(stage.name, self._candidate(split, items)))
+            stage.check(self._evaluator.measure(stage.name, self._candidate(split, items, halved=halved)))
 
     def _candidate(
-        self, split: str, wanted: Sequence[int] | None = None, answers: dict[tuple[str, Any], Any] | None = None
+        self,
+        split: str,
+        wanted: Sequence[int] | None = None,
+        answers: dict[tuple[str, Any], Any] | None = None,
+        halved: bool = False,
     ) -> MergeCandidate:
         """The live model with all items of a split, or with some."""
         items = self._splits.items(split, wanted)
         positions = range(len(items)) if wanted is None else wanted
         settings, weights = dict(self._settings), dict(self._weights)
         return MergeCandidate(
-            self._live.model, self._live.tokenizer, items, split, settings, answers, weights, positions
+            self._live.model, self._live.tokenizer, items, split, settings, answers, weights, positions, halved
         )
 
     def _open_statistics(self, spec: StatisticsSpec) -> None:
@@ -150,8 +160,10 @@ class MergeService:
             self._live.apply(plan)
             if self._live.device.type == "cuda":
                 torch.cuda.synchronize(self._live.device)
-        except torch.OutOfMemoryError as error:
-            failure = CandidateError(
+        except (MemoryError, RuntimeError) as error:
+            if not is_lack_of_memory(error):
+                raise
+            failure = OutOfMemory(
                 f"the merge needs more memory than {self._live.device} has; use fewer intermediate tensors or layers",
                 kind=type(error).__name__,
             )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from evolve.errors import EvaluationTimeout, EvolveError, WorkerDied
+from evolve.errors import EvaluationTimeout, EvolveError, RunError, SandboxError, WorkerDied
 from evolve.evaluate import frames
 from evolve.evaluate.environment import devices, worker_environment, workers
 from evolve.evaluation import Evaluation
@@ -92,11 +92,26 @@ class WorkerPool:
         With ``{"race": ...}`` (plain data of ``evolve.racing.Race``) a plan is evaluated in growing batches, with
         ``{"stages": True}`` either only after it has passed the problem's stages.
 
-        ``on_start`` is called when a worker takes it up, and ``timeout_s`` counts from then. Raises CandidateError,
-        StageRejected, EvaluatorError or ProblemError as the worker does, EvaluationTimeout, and WorkerDied with the
-        signal and the end of the worker's log; the worker is then replaced.
+        ``on_start`` is called when a worker takes it up, and ``timeout_s`` counts from then. A worker that dies is
+        replaced, and the evaluation made once more, with half as many prompts at a time: the system kills what takes
+        too much memory. Raises CandidateError, StageRejected, EvaluatorError or ProblemError as the worker does,
+        EvaluationTimeout, WorkerDied with the signal and the end of the worker's log when the second one died too, and
+        RunError when workers or sandboxes cannot be started any more.
         """
-        answer = await self._ask({"do": "evaluate", "split": split, **work}, timeout_s, on_start)
+        request = {"do": "evaluate", "split": split, **work}
+        waiting = [] if on_start is None else [on_start]
+
+        def begin() -> None:
+            if waiting:  # the first worker may have died before it took anything up
+                waiting.pop()()
+
+        try:
+            answer = await self._ask(request, timeout_s, begin)
+        except WorkerDied:
+            try:
+                answer = await self._ask({**request, "halved": True}, timeout_s, begin)
+            except WorkerDied as error:
+                raise WorkerDied(f"two workers died of it: {error}") from None
         evaluation = Evaluation.from_dict(answer["evaluation"])
         rest = (answer[name] for name in ("seconds", "phases", "provenance", "stopped", "items_total", "note"))
         return Result(evaluation, *rest)
@@ -124,7 +139,7 @@ class WorkerPool:
         worker = await self._free.get()
         try:
             if not worker.alive:
-                await worker.start()
+                await self._revive(worker)
             if on_start is not None:
                 on_start()
             answer = await worker.ask(request, timeout_s)
@@ -136,8 +151,19 @@ class WorkerPool:
                 self._restarts.add(restart)
                 restart.add_done_callback(self._restarts.discard)
         if "error" in answer:
-            raise frames.restore(answer["error"])
+            error = frames.restore(answer["error"])
+            raise RunError(str(error)) if isinstance(error, SandboxError) else error
         return answer
+
+    async def _revive(self, worker: _Worker) -> None:
+        """Starts a worker whose restart has failed. Raises RunError when it fails twice more."""
+        with contextlib.suppress(EvolveError):
+            await worker.start()
+            return
+        try:
+            await worker.start()
+        except EvolveError as error:
+            raise RunError(f"a worker cannot be started any more: {error}") from error
 
     async def _restart(self, worker: _Worker) -> None:
         # An error is no news yet: whoever gets this worker next tries again and sees it.
@@ -161,8 +187,11 @@ class _Worker:
 
     async def start(self) -> dict[str, Any]:
         """Starts a new process and returns what it says of itself."""
-        with self._log.open("ab") as log:
-            self._process = await _spawn(log, int(self._setup.get("threads", 1)))
+        with _opened(self._log) as log:
+            try:
+                self._process = await _spawn(log, int(self._setup.get("threads", 1)))
+            except OSError as error:
+                raise WorkerDied(f"a worker cannot be started: {error.strerror or error}") from None
         try:
             answer = await self._exchange({"hello": dict(self._setup)}, self._start_timeout_s)
         except TimeoutError:
@@ -233,11 +262,22 @@ class _Worker:
         return await process.wait()
 
     def _last_words(self) -> str:
-        with self._log.open("rb") as log:
-            log.seek(max(0, self._log.stat().st_size - _TAIL_BYTES))
-            lines = log.read().decode(errors="replace").split("\n")
+        try:
+            with self._log.open("rb") as log:
+                log.seek(max(0, self._log.stat().st_size - _TAIL_BYTES))
+                lines = log.read().decode(errors="replace").split("\n")
+        except OSError as error:
+            return f"{self._log} cannot be read: {error.strerror}"
         tail = " | ".join(line.strip() for line in lines[-6:] if line.strip())
         return f"the end of {self._log}: {tail}" if tail else f"{self._log} is empty"
+
+
+def _opened(log: Path) -> IO[bytes]:
+    """A worker's log, or nowhere: a disk that is full ends no evaluation."""
+    try:
+        return log.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
 
 
 async def _spawn(log: IO[bytes], threads: int) -> asyncio.subprocess.Process:

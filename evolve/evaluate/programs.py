@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evolve.errors import UsageError
+from evolve.evaluate.accident import with_second_try
 from evolve.evaluate.candidate import ProgramCandidate
 from evolve.evaluate.evaluator import Evaluator, Judged
 from evolve.evaluate.splits import Splits
@@ -41,6 +42,9 @@ class ProgramService:
 
     def evaluate(self, request: Mapping[str, Any]) -> Judged:
         """The evaluation of a source. Raises CandidateError, StageRejected or EvaluatorError."""
+        return with_second_try(lambda: self._judged(request))
+
+    def _judged(self, request: Mapping[str, Any]) -> Judged:
         started = time.perf_counter()
         for stage in self._stages if request.get("stages") else ():
             with closing(self._candidate(request, stage.items or None)) as candidate:

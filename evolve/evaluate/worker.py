@@ -8,7 +8,9 @@ its input or with its parent. Whatever the problem's code prints goes to standar
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
 import os
 import signal
 import sys
@@ -56,11 +58,27 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+class _Log(io.RawIOBase):
+    """Standard error where the disk may be full: what cannot be written is lost, and nobody who prints fails."""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 2
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError):
+            return os.write(2, data)
+        return len(data)
+
+
 def take_output() -> BinaryIO:
     """Standard output for frames alone: from now on everything else that is printed goes to standard error."""
     stream = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    sys.stdout = sys.stderr
+    log = io.BufferedWriter(_Log())
+    sys.stdout = sys.stderr = io.TextIOWrapper(log, "utf-8", errors="backslashreplace", line_buffering=True)
     return stream
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolve.errors import ProviderError
-from evolve.llm.models import ModelConfig
+from evolve.llm.models import ModelConfig, token_count
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ def embedding_of(reply: Any, config: ModelConfig, cost_usd: float | None) -> Emb
     length = math.sqrt(math.fsum(float(item) ** 2 for item in raw))
     if not 0 < length < math.inf:
         raise ProviderError(f"{config.id}: the embedding has length {length}; it cannot be compared")
-    tokens = getattr(getattr(reply, "usage", None), "prompt_tokens", None)
-    counted = tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None
+    counted = token_count(getattr(getattr(reply, "usage", None), "prompt_tokens", None))
     known = config.cost_usd(counted, 0)
     return Embedding(
         tuple(float(item) / length for item in raw),

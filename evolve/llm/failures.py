@@ -44,7 +44,7 @@ def diagnose(error: Exception, config: ModelConfig) -> Diagnosis:
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)) or "APITimeoutError" in names:
         text = f"no answer within {config.timeout_s:g} s; raise timeout_s of the model if it needs longer"
         return Diagnosis(ProviderError(f"{config.id}: {text}"), transient=True)
-    if isinstance(error, json.JSONDecodeError) or "APIResponseValidationError" in names:
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) or "APIResponseValidationError" in names:
         return Diagnosis(ProviderError(f"{config.id}: the service's answer is no complete JSON"), transient=True)
     message = _one_line(error)
     if isinstance(status, int) and status != 200:

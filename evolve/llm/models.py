@@ -11,6 +11,8 @@ from evolve.config import build
 from evolve.errors import AuthenticationFailed, UsageError
 
 BackendName = Literal["litellm", "openai"]
+MOST_TOKENS = 10**12
+"""In one call; who counts more has not counted."""
 _VENDOR_KEYS = {
     "gemini": "GEMINI_API_KEY",
     "vertex_ai": "GOOGLE_APPLICATION_CREDENTIALS",
@@ -114,6 +116,11 @@ class ModelConfig:
         if tokens_in is None or tokens_out is None:
             return None
         return (tokens_in * self.price_in_usd + tokens_out * self.price_out_usd) / 1e6
+
+
+def token_count(value: object) -> int | None:
+    """A service's count of tokens; None for what cannot be one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
 
 
 def _temperature(id: str, value: object) -> float:

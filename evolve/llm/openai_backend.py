@@ -11,7 +11,7 @@ import openai
 from evolve.llm.completion import Answer, Message
 from evolve.llm.embedding import Embedding, embedding_of
 from evolve.llm.failures import ReplyTooLarge
-from evolve.llm.models import ModelConfig
+from evolve.llm.models import ModelConfig, token_count
 
 NO_KEY = "none"
 """Sent where the endpoint needs no key; the client insists on one."""
@@ -105,12 +105,8 @@ def answer_of(reply: Any, config: ModelConfig, cost_usd: float | None) -> Answer
     usage = getattr(reply, "usage", None)
     return Answer(
         text=content if isinstance(content, str) else "",
-        tokens_in=_count(getattr(usage, "prompt_tokens", None)),
-        tokens_out=_count(getattr(usage, "completion_tokens", None)),
+        tokens_in=token_count(getattr(usage, "prompt_tokens", None)),
+        tokens_out=token_count(getattr(usage, "completion_tokens", None)),
         cost_usd=cost_usd,
         model=str(getattr(reply, "model", None) or config.served_name),
     )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

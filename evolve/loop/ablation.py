@@ -7,13 +7,16 @@ import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from evolve.loop.parts import Parts
 from evolve.store import queries, recall
 from evolve.store.recall import ABLATION
 from evolve.store.records import FINISHED
 from evolve.store.tasks import split_compare
 from evolve.strategies.base import Ask
+
+if TYPE_CHECKING:
+    from evolve.loop.parts import Parts
 
 BASE = "base"
 EVERY = 60

@@ -20,7 +20,8 @@ from evolve.loop.observer import Improvement
 from evolve.loop.order import Turnstile
 from evolve.loop.parts import Parts
 from evolve.loop.passage import Passage
-from evolve.store import queries
+from evolve.store import inputs, queries
+from evolve.store.inputs import AGAIN
 from evolve.store.recall import ABLATION
 from evolve.store.records import Attempt, ProposalRequest
 from evolve.store.tasks import split_interval
@@ -82,10 +83,14 @@ class Engine:
             assert known.score is not None, "what is in the archive has a score"
             self._show_best(best.id, known.score, known.outcomes)
         with self._interruptible():
-            await self._seeds()
-            self.parts.status.phase = "evolving"
-            self._launch()
-            await self._drained()
+            try:
+                await self._seeds()
+                self.parts.status.phase = "evolving"
+                self._launch()
+                await self._drained()
+            except BaseException:
+                await self.abort()
+                raise
 
     def drain(self) -> None:
         """Starts nothing new; what is in flight is finished."""
@@ -123,14 +128,19 @@ class Engine:
         self.parts.status.phase = "seeds"
         for ticket in self._unfinished():
             self._start(ticket)
-        rows = queries.baselines(self.parts.database.connection)
-        known = {row["seed_name"] for row in rows if row["state"] != "abandoned"}
+        connection = self.parts.database.connection
+        rows = queries.baselines(connection)
+        known = {row["seed_name"] for row in rows if row["state"] != "abandoned"} - inputs.set_aside(connection)
         for index, (name, source) in enumerate(self.parts.problem.seeds.items()):
             if name in known:
                 continue
             island = index % self.parts.config.search.islands
             ask = Ask("problem", source, description=f"seed {name}", patch="seed", island=island)
             self._start(self._begun(ask, name))
+        for elite in map(self.parts.database.program, inputs.waiting(connection)):
+            told = f"#{elite.id} again"
+            ask = Ask(AGAIN, elite.source, description=told, patch=AGAIN, island=elite.island, parent=elite.id)
+            self._start(self._begun(ask))
         await self._drained()
         if self.parts.archive.best() is None and not self.draining:
             cause = self._seed_errors[0] if self._seed_errors else "no evaluation succeeded"
@@ -156,7 +166,7 @@ class Engine:
     def _begun(self, ask: Ask, seed_name: str | None = None) -> Ticket:
         """The ticket of a proposal, which is a row of the database from now on."""
         database = self.parts.database
-        generation = 0 if ask.parent is None else database.program(ask.parent).generation + 1
+        generation = 0 if ask.parent is None else database.generation(ask.parent) + 1
         row = ProposalRequest(
             ask.island, generation, ask.patch, ask.arm, ask.parent, ask.mate, ask.inspirations, ask.description,
             seed_name, ask.note, self._learning.prompt_id(ask),
@@ -177,16 +187,12 @@ class Engine:
         self.parts.status.in_flight += 1
 
     async def _drained(self) -> None:
-        try:
-            while self._tasks:
-                done, _ = await asyncio.wait(set(self._tasks), return_when=asyncio.FIRST_COMPLETED)
-                self._tasks -= done
-                failed = [error for task in done if (error := task.exception()) is not None]
-                if failed:
-                    raise failed[0]
-        except BaseException:
-            await self.abort()
-            raise
+        while self._tasks:
+            done, _ = await asyncio.wait(set(self._tasks), return_when=asyncio.FIRST_COMPLETED)
+            self._tasks -= done
+            failed = [error for task in done if (error := task.exception()) is not None]
+            if failed:
+                raise failed[0]
 
     def _launch(self) -> None:
         """Fills the free places with new proposals."""

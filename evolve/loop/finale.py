@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from evolve.errors import EvolveError
+from evolve.errors import EvolveError, RunError
 from evolve.loop import lifecycle
 from evolve.loop.parts import Parts
 from evolve.loop.tasks import note_tasks
@@ -75,6 +75,8 @@ def work_of(parts: Parts, number: int) -> dict[str, Any]:
 async def _evaluate(parts: Parts, number: int, split: str) -> None:
     try:
         scored = await lifecycle.evaluate(parts, work_of(parts, number), split)
+    except RunError:
+        raise
     except EvolveError as error:
         parts.observer.message(f"program {number} has no {split} score: {error}")
         parts.database.add_event("split_failed", {"split": split, "message": str(error)}, number)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evolve.config import RunConfig, nearest, update
 from evolve.errors import RunError
-from evolve.problem import Problem, load
 from evolve.store.connection import FILE_NAME
+
+if TYPE_CHECKING:
+    from evolve.config import RunConfig
+    from evolve.problem import Problem
 
 
 def runs_root(chosen: str | None = None) -> Path:
@@ -47,14 +49,49 @@ def find(name: str | None, root: Path) -> Path:
         return known[matches[0]]
     if matches:
         raise RunError(f"{name!r} fits {len(matches)} runs: {', '.join(sorted(matches)[:5])}; give more of the name")
+    from evolve.config import nearest
+
     raise RunError(f"there is no run {name!r} in {root}/; {nearest(name, known)}")
 
 
+def taken(folder: Path) -> RunError:
+    """Why a new run cannot have a folder that is there already."""
+    if (folder / FILE_NAME).is_file():
+        return RunError(
+            f"{folder} exists already; resume it with `evolve resume {folder.name}` or choose another --name"
+        )
+    return RunError(
+        f"{folder} exists and holds no run, as after a start that was cut off; remove it or choose another --name"
+    )
+
+
+def claim(folder: Path) -> None:
+    """Makes the folder of a new run. Raises RunError when it exists, or cannot be made."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except OSError as error:
+        raise taken(folder) if folder.exists() else _unusable(folder, error) from error
+
+
 def snapshot(problem: Problem, folder: Path) -> Problem:
-    """Copies the problem into the run folder, so that the run stays what it was when the original changes."""
+    """Copies the problem into the run folder, so that the run stays what it was when the original changes.
+
+    Raises RunError when that cannot be written.
+    """
     target = folder / "problem" / problem.name
-    shutil.copytree(problem.folder, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".git"))
-    return Problem(problem.name, target, problem.manifest, problem.profile_name)
+    try:
+        shutil.copytree(problem.folder, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".git"))
+    except shutil.Error as error:  # one line for each file; the first says it
+        raise RunError(f"the problem cannot be copied to {target}: {error.args[0][0][2]}; check the disk") from error
+    except OSError as error:
+        raise _unusable(target, error) from error
+    return replace(problem, folder=target)
+
+
+def _unusable(path: Path, error: OSError) -> RunError:
+    cause = error.strerror or str(error)
+    return RunError(f"{path} cannot be written: {cause}; check the disk and the folder's permissions")
 
 
 def settings(kind: str, config: RunConfig, donors: dict[str, str], prepared: Path | None) -> dict[str, Any]:
@@ -65,6 +102,9 @@ def settings(kind: str, config: RunConfig, donors: dict[str, str], prepared: Pat
 
 def restore(folder: Path, name: str, profile: str, stored: dict[str, Any]) -> tuple[Problem, RunConfig]:
     """Problem and settings of an existing run. Raises ProblemError or RunError when the folder's copy is damaged."""
+    from evolve.config import RunConfig, update
+    from evolve.problem import load
+
     source = folder / "problem" / name
     if not (source / "problem.toml").is_file():
         raise RunError(f"{folder} has lost its copy of the problem ({source}); put the problem folder back there")

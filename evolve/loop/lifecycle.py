@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evolve.errors import CandidateError, EvolveError, ProposalError
+from evolve.errors import CandidateError, EvolveError, ProposalError, RunError, SandboxCrash, SandboxError
+from evolve.evaluate.accident import with_second_try
 from evolve.evaluation import Evaluation
 from evolve.loop.parts import Parts
+from evolve.sandbox.wire import clean_lines
 from evolve.store.records import ProposalState
 from evolve.strategies.base import Ask
+
+MAX_FEEDBACK_LINES = 200
 
 
 @dataclass
@@ -59,26 +63,45 @@ class Scored:
 
 
 async def trace(parts: Parts, source: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The plan and knobs of a recipe, from the sandbox. Raises CandidateError."""
+    """The plan and knobs of a recipe, from the sandbox. Raises CandidateError, RunError where there is no sandbox."""
     request = {
         "source": source,
         "sites": [site.to_dict() for site in parts.sites],
         "donors": parts.donor_infos,
     }
     async with parts.tracing:
-        reply, _ = await asyncio.to_thread(parts.sandbox.run, request)
-    return reply["plan"], reply["knobs"]
+        try:
+            reply, _ = await asyncio.to_thread(with_second_try, lambda: parts.sandbox.run(request))
+        except SandboxError as error:  # no program is at fault
+            raise RunError(str(error)) from error
+        return await asyncio.to_thread(_checked, parts, reply)
+
+
+def _checked(parts: Parts, reply: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Plan and knobs of a reply that the program may have written itself. Raises InvalidPlan or SandboxCrash."""
+    from evolve.plan.plan import Plan
+    from evolve.plan.validate import validate
+    from evolve.recipe.knobs import read_knobs
+
+    if not isinstance(reply.get("plan"), dict):
+        raise SandboxCrash("malformed reply: it holds no plan")
+    knobs = read_knobs(reply.get("knobs"))
+    infos = parts.donor_infos
+    statistics = {name: info["statistics"] for name, info in infos.items()}
+    # before anything walks it: what an enemy puts together would keep this process busy for days
+    validate(Plan.from_dict(reply["plan"]), parts.sites, parts.donor_layers, statistics=statistics)
+    return reply["plan"], [knob.to_dict() for knob in knobs]
 
 
 async def evaluate(parts: Parts, work: dict[str, Any], split: str, begin: Callable[[], None] | None = None) -> Scored:
     """One evaluation by a worker; ``begin`` is called when a worker takes it up.
 
-    Raises CandidateError, StageRejected, EvaluatorError or WorkerError.
+    Raises CandidateError, StageRejected, EvaluatorError or WorkerError, RunError where there are no workers.
     """
     result = await parts.pool.evaluate(work, split, timeout_s=parts.config.evaluation.timeout_s, on_start=begin)
-    evaluation = result.evaluation
+    evaluation = replace(result.evaluation, feedback=clean_lines(result.evaluation.feedback, MAX_FEEDBACK_LINES))
     if parts.problem.sign < 0:
-        evaluation = Evaluation.from_dict({**evaluation.to_dict(), "score": -evaluation.score})
+        evaluation = replace(evaluation, score=-evaluation.score)
     came = (result.provenance, result.stopped, result.items_total, result.note)
     return Scored(evaluation, result.seconds, dict(result.phases), *came)
 
@@ -92,4 +115,5 @@ def close(parts: Parts, ticket: Ticket, error: EvolveError) -> None:
         return
     state: ProposalState = "rejected" if isinstance(error, ProposalError) else "failed"
     line = error.line if isinstance(error, CandidateError) else None
-    parts.database.set_state(ticket.id, state, reason=error.reason, message=str(error), line=line)
+    # an evaluator may quote what the program returned
+    parts.database.set_state(ticket.id, state, reason=error.reason, message=clean_lines(str(error)), line=line)

@@ -67,7 +67,9 @@ class Novelty:
             for row in recall.texts(parts.database.connection, REMEMBERED):
                 self._remember_text(row.id, row.island, self._fingerprint(row.source))
         if self._embedder is not None:
-            for number, island, reply in recall.embeddings(parts.database.connection, self._embedder.served_name):
+            for number, island, reply in recall.embeddings(
+                parts.database.connection, self._embedder.served_name, REMEMBERED
+            ):
                 self._remember_embedding(number, island, _unpacked(reply))
 
     def _model(self, name: str) -> ModelConfig | None:

@@ -10,6 +10,7 @@ from evolve.errors import UsageError
 from evolve.loop.facts import Facts
 from evolve.loop.parts import Parts
 from evolve.propose.base import Failure, Parent, Proposer
+from evolve.search.archive import SCORE
 from evolve.search.bandit import RULES, Bandit
 from evolve.search.inspirations import inspirations, mate
 from evolve.search.samplers import sampler
@@ -107,7 +108,8 @@ class Evolution:
         beside = inspirations(
             archive, parent, island, self._parts.config.search.inspirations, rng, [partner.id] if partner else []
         )
-        ranked = sorted(archive.parents(), key=lambda program: (-program.score, program.id))[:RELATIVES]
+        # Of equals the oldest first: parents come in the order of ids, and sorting keeps it.
+        ranked = sorted(archive.parents(), key=SCORE, reverse=True)[:RELATIVES]
         return {
             "parent": self.parent(parent.id),
             "mate": self.parent(partner.id) if partner else None,

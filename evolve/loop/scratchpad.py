@@ -11,7 +11,6 @@ from evolve.loop.parts import Parts
 from evolve.propose.prompts import scratchpad_prompt
 from evolve.propose.reply import normalised
 from evolve.store import learning
-from evolve.store.encoding import now
 from evolve.store.learning import Edit, Trouble
 
 PURPOSE = "scratchpad"
@@ -46,7 +45,7 @@ class Scratchpad:
 
     async def _write(self, evaluations: int) -> None:
         try:
-            began = now()
+            began = self._parts.database.now()
             prompt, model = self._prompt(), writer(self._parts.ensemble)
             reply = await asked(self._parts, model, PURPOSE, prompt) if model is not None and prompt else None
             if reply is not None:

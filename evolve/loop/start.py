@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from evolve import __version__
 from evolve.config import RunConfig
-from evolve.errors import RunError
 from evolve.loop import folder as folders
+from evolve.loop.inputs import compare, digests
 from evolve.loop.observer import Observer, Status
 from evolve.loop.parts import Parts
 from evolve.loop.strategy import strategy_of
@@ -32,22 +32,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Intent:
-    """A run that is about to start or to go on; ``donors`` are paths given in place of the problem's."""
+    """A run that is about to start or to go on; ``donors`` are paths given in place of the problem's.
+
+    ``accept_changes`` lets it go on where what its scores depend on has changed (see evolve.loop.inputs).
+    """
 
     folder: Path
     problem: Problem
     config: RunConfig
     donors: dict[str, str]
     resumed: bool
+    accept_changes: bool = False
 
 
 def fresh(problem: Problem, config: RunConfig, donors: dict[str, str], root: Path, name: str | None = None) -> Intent:
     """A new run of ``problem`` in ``root/name``. Raises RunError when that folder is already a run."""
     folder = root / (name or folders.new_id(problem, config.seed, root))
     if folder.exists():
-        raise RunError(
-            f"{folder} exists already; resume it with `evolve resume {folder.name}` or choose another --name"
-        )
+        raise folders.taken(folder)
     return Intent(folder, problem.with_donors(donors), config, donors, resumed=False)
 
 
@@ -104,15 +106,17 @@ async def assembled(intent: Intent, observer: Observer) -> AsyncIterator[Parts]:
     """The running machinery of a run. A new run whose machinery cannot start leaves no folder behind."""
     ensemble = ensemble_of(intent.config)
     made = await prepared(intent.problem, observer)
-    database = _open(intent, made)
+    problem, database = _opened(intent, made)
     began = intent.resumed
     try:
-        problem = intent.problem if intent.resumed else folders.snapshot(intent.problem, intent.folder)
         aligns = any(isinstance(source, AlignedSource) for source in parse_sources(problem.profile.donors).values())
         observer.message(
             "starting workers" + ("; what they align takes long once, then it is cached" if aligns else "")
         )
         async with _machines(intent, problem, made) as (pool, sandbox):
+            changed = compare(database, digests(problem, made, pool.info.get("donors", {})), intent.accept_changes)
+            if changed:
+                observer.message(f"{', '.join(changed)} changed: the elites are evaluated again")
             note_tasks(database, problem, "search")
             parts = _parts(intent, problem, observer, database, pool, sandbox, ensemble)
             for note in (*machine_notes(pool, sandbox), *pool.info.get("notes", [])):
@@ -129,15 +133,30 @@ async def assembled(intent: Intent, observer: Observer) -> AsyncIterator[Parts]:
             shutil.rmtree(intent.folder, ignore_errors=True)
 
 
-def _open(intent: Intent, made: Path | None) -> Database:
+def _opened(intent: Intent, made: Path | None) -> tuple[Problem, Database]:
+    """The run's own copy of the problem, and its database.
+
+    That of a new run comes last: a folder with a database is a run that can go on, whenever its start was cut off.
+    """
     from evolve.store.database import Database
-    from evolve.store.records import RunRecord
 
     settings = folders.settings(intent.problem.kind, intent.config, intent.donors, made)
     if intent.resumed:
         database = Database.open(intent.folder)
         database.set_config(settings)
-        return database
+        return intent.problem, database
+    folders.claim(intent.folder)
+    try:
+        return folders.snapshot(intent.problem, intent.folder), _created(intent, settings)
+    except BaseException:
+        shutil.rmtree(intent.folder, ignore_errors=True)
+        raise
+
+
+def _created(intent: Intent, settings: dict[str, Any]) -> Database:
+    from evolve.store.database import Database
+    from evolve.store.records import RunRecord
+
     problem = intent.problem
     record = RunRecord(
         id=intent.folder.name,
@@ -163,6 +182,7 @@ async def _machines(intent: Intent, problem: Problem, made: Path | None) -> Asyn
         pool = WorkerPool(setup, count, intent.folder / "workers")
         try:
             await pool.start()
+            sandbox.level.require(intent.config.sandbox.minimum)
             yield pool, sandbox
         finally:
             await pool.close()
@@ -172,7 +192,8 @@ def machine_notes(pool: WorkerPool, sandbox: Sandbox) -> list[str]:
     """What is at work: workers, device, and how far the sandbox protects."""
     device = pool.info.get("device", "cpu")
     workers = "1 worker" if pool.count == 1 else f"{pool.count} workers"
-    return [f"{'workers':<10} {workers} on {device}", f"{'sandbox':<10} {sandbox.level.describe()}"]
+    level = sandbox.level
+    return [f"{'workers':<10} {workers} on {device}", f"{'sandbox':<10} {level.name}: {level.describe()}"]
 
 
 def _sandbox(kind: str, config: RunConfig) -> Sandbox:
@@ -227,18 +248,11 @@ def ensemble_of(config: RunConfig) -> Ensemble:
 
 def archive_of(problem: Problem, config: RunConfig, database: Database) -> Archive:
     """The archive as the database remembers it; empty for a new run."""
-    from evolve.search.archive import Archive, Program
+    from evolve.loop.archiving import refill
+    from evolve.search.archive import Archive
     from evolve.search.features import FeatureAxis
 
     axes = [FeatureAxis(name, axis.low, axis.high, axis.bins) for name, axis in problem.manifest.features.items()]
     archive = Archive(axes, config.search.islands)
-    held: dict[int, Program] = {}
-    for row in database.scored():
-        program = Program(
-            row.id, row.score, row.features, row.island, row.children.asked, row.children.archived, row.outcomes  # type: ignore[arg-type]
-        )  # fmt: skip
-        held[row.id] = program
-        archive.remember(program)
-    for elite in database.elites():
-        archive.add(held[elite.cell.program_id], elite.cell.island)
+    refill(archive, database)
     return archive

@@ -16,7 +16,7 @@ MAX_SEED = 2**63
 
 def _need(where: str, attributes: Mapping[str, Any], *names: str) -> None:
     if set(attributes) != set(names):
-        raise InvalidPlan(f"{where}: attributes {sorted(attributes)} given, {sorted(names)} expected")
+        raise InvalidPlan(f"{where}: attributes {str(sorted(attributes))[:200]} given, {sorted(names)} expected")
 
 
 def _is_shape(value: object) -> bool:

@@ -76,7 +76,7 @@ def validate(
     if plan.stack is not None:
         used |= _check_stack(plan, sites, donors, limits)
     if used != set(plan.donors):
-        raise InvalidPlan(f"the plan lists donors {sorted(plan.donors)} but uses {sorted(used)}")
+        raise InvalidPlan(f"the plan lists donors {str(sorted(plan.donors))[:200]} but uses {sorted(used)}")
 
 
 def _check_sizes(plan: Plan, limits: PlanLimits) -> None:
@@ -205,7 +205,7 @@ def _check_graph(template: Template, site: SitePlan, wanted: Spec, limits: PlanL
     """Infers every node of one site's graph; returns its work in elementary operations."""
     slots = {_slot(node) for node in template.nodes if node.op == "value"}
     if slots != set(range(len(site.values))):
-        raise InvalidPlan(f"{where}: {len(site.values)} values for the slots {sorted(slots)} of its template")
+        raise InvalidPlan(f"{where}: {len(site.values)} values for the {len(slots)} slots of its template")
     elements = math.prod(site.shape)
     most_elements = max(limits.intermediate_floor, limits.intermediate_factor * elements)
     operands: list[Operand] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import itertools
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,12 @@ _FOLDED = str.maketrans({
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "…": "...",
 })  # fmt: skip
 NEAREST_LINES = 5
+LINE_CHARACTERS = 200
+"""What is quoted of a line, or compared: the time of that grows with the square of its length."""
 MAX_SOURCE_BYTES = 400_000
+MAX_JOINED = 500
+"""Conditions in one ``and``, parts of a dotted name: Python takes any number, but what edits programs recurses."""
+_LONG_NAME = re.compile(rf"\b(?:\w++[\s\\]*+\.[\s\\]*+){{{MAX_JOINED}}}")
 
 
 def apply_reply(source: str, reply: str, patch: Patch) -> str:
@@ -260,7 +266,8 @@ def _numbers(source: str, start: int, end: int) -> range:
 
 def _likeness(window: Sequence[str], target: Sequence[str]) -> float:
     pairs = zip(window, target, strict=False)
-    return sum(difflib.SequenceMatcher(None, one.strip(), other.strip(), False).ratio() for one, other in pairs)
+    short = ((one.strip()[:LINE_CHARACTERS], other.strip()[:LINE_CHARACTERS]) for one, other in pairs)
+    return sum(difflib.SequenceMatcher(None, one, other, False).ratio() for one, other in short)
 
 
 def _excerpt(text: str) -> str:
@@ -269,15 +276,20 @@ def _excerpt(text: str) -> str:
 
 
 def check_syntax(source: str) -> None:
-    """Raises PatchError with line and text of the first syntax error."""
+    """Raises PatchError with line and text of the first syntax error, and for a text that would break its editors."""
+    if _LONG_NAME.search(source):
+        raise PatchError(f"a dotted name has more than {MAX_JOINED} parts; write a shorter one")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            ast.parse(source)
+            tree = ast.parse(source)
         except SyntaxError as error:
-            text = (error.text or "").strip()
+            text = (error.text or "").strip()[:LINE_CHARACTERS]
             raise PatchError(
                 f"the new program is not valid Python: line {error.lineno}: {error.msg}: {text!r}"
             ) from None
         except (ValueError, RecursionError, MemoryError) as error:
             raise PatchError(f"the new program is not valid Python: {error or type(error).__name__}") from None
+    longest = max((len(node.values) for node in ast.walk(tree) if isinstance(node, ast.BoolOp)), default=0)
+    if longest > MAX_JOINED:
+        raise PatchError(f"{longest} conditions are joined by and/or, at most {MAX_JOINED} may be; use any() or all()")

@@ -10,9 +10,11 @@ from evolve.errors import PatchError
 _SEARCH = re.compile(r"[ \t]*<{5,9}[ \t]*SEARCH\b.*", re.IGNORECASE)
 _DIVIDER = re.compile(r"[ \t]*={5,9}[ \t]*")
 _REPLACE = re.compile(r"[ \t]*>{5,9}[ \t]*REPLACE\b.*", re.IGNORECASE)
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([^`\s]*)[^`]*")
+# possessive: a reply is an enemy's text, and no line of it may cost more than one pass
+_FENCE = re.compile(r"[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([^`\s]*+)[^`]*+")
 _IDEA = re.compile(r"[\s*#>_]*(?:idea|description|name|summary)[*_ \t]*:[*_ \t]*(.+)", re.IGNORECASE)
 _THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _CODE_LANGUAGES = frozenset({"", "python", "py", "python3"})
 MAX_DESCRIPTION = 200
 
@@ -28,7 +30,9 @@ class Edit:
 def normalised(reply: str) -> str:
     """The reply with LF line ends, without hidden reasoning and without a byte-order mark."""
     text = reply.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
-    return _THINKING.sub("", text)
+    # only where an end follows: each of a thousand beginnings without one would be searched to the end of the text
+    end = max((found.end() for found in _THOUGHT.finditer(text)), default=0)
+    return _THINKING.sub("", text[:end]) + text[end:]
 
 
 def has_edits(reply: str) -> bool:

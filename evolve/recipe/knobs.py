@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any, overload
 
-from evolve.errors import RecipeError
+from evolve.errors import RecipeError, SandboxCrash
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,31 @@ class Knob:
         data = asdict(self)
         data["value"] = list(self.value) if isinstance(self.value, tuple) else self.value
         return data
+
+
+MAX_KNOBS = 10_000
+MAX_NAME_CHARACTERS = 512
+
+
+def read_knobs(data: object) -> list[Knob]:
+    """The knobs in plain data from elsewhere. Raises SandboxCrash for anything that ``Knob.to_dict`` never made."""
+    if not isinstance(data, list) or len(data) > MAX_KNOBS or not all(map(_is_knob, data)):
+        raise SandboxCrash("malformed reply: its knobs are not knobs")
+    values = [entry["value"] for entry in data]
+    return [
+        Knob(entry["name"], tuple(value) if isinstance(value, list) else value, entry["low"], entry["high"])
+        for entry, value in zip(data, values, strict=True)
+    ]
+
+
+def _is_knob(data: object) -> bool:
+    if not isinstance(data, dict) or data.keys() != Knob.__dataclass_fields__.keys():
+        return False
+    name, value, low, high = (data[key] for key in ("name", "value", "low", "high"))
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(number, float) and math.isfinite(number) for number in (low, high, *numbers)):
+        return False
+    return isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARACTERS and all(low <= n <= high for n in numbers)
 
 
 _REGISTRY: ContextVar[dict[str, Knob] | None] = ContextVar("knobs", default=None)

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evolve.errors import UsageError
+from evolve.errors import SandboxError, UsageError
+
+_WALLS = ("rlimits", "no network", "no files", "no processes")
+LEVELS = {"none": (), "contained": _WALLS, "full": (*_WALLS, "Landlock", "seccomp")}
+"""What each level demands, in rising order. ``contained``: a program cannot get out, by whichever layer; ``full``: two
+mechanisms of the kernel see to that. A user id of its own is demanded by none: only root can give one."""
 
 
 @dataclass(frozen=True)
 class SandboxLimits:
     """Limits of one jailed process.
 
-    ``wall_s`` bounds each call. ``cpu_s`` bounds the CPU time of a whole run over all its threads, in whole seconds
-    rounded up; it does not bound a session, whose calls are bounded by ``wall_s`` alone. ``memory_bytes`` comes on top
-    of what the preloaded modules use. ``output_bytes`` bounds one reply, and its JSON part to 8 MiB at most.
+    ``wall_s`` bounds each call. ``cpu_s`` bounds the CPU time over all threads: of a run (also by the kernel, in whole
+    seconds rounded up), and of a session that many seconds for each call so far. ``memory_bytes`` comes on top of what
+    the preloaded modules use. ``output_bytes`` bounds one reply, and its JSON part to 8 MiB at most.
     """
 
     wall_s: float = 10.0
@@ -67,6 +72,20 @@ class SandboxLevel:
             "no processes": self.processes,
         }
         return tuple(name for name, holds in held.items() if not holds)
+
+    @property
+    def name(self) -> str:
+        """The highest of ``LEVELS`` that holds here."""
+        return [name for name, demands in LEVELS.items() if not set(demands) & set(self.missing)][-1]
+
+    def require(self, minimum: str) -> None:
+        """Raises SandboxError when a protection is missing that the level ``minimum`` demands."""
+        missing = [name for name in LEVELS[minimum] if name in self.missing]
+        if missing:
+            raise SandboxError(
+                f"the sandbox here lacks {', '.join(missing)}, which sandbox.minimum = {minimum!r} demands; see "
+                "`evolve doctor`, use another machine, or accept the danger with --unsafe-sandbox"
+            )
 
     def describe(self) -> str:
         """One line: the layers that hold, and by name those that are missing."""

@@ -19,6 +19,7 @@ from evolve.sandbox.limits import SandboxLimits
 from evolve.sandbox.wire import FrameReader
 
 DEATH_TIMEOUT_S = 5.0
+CPU_CHECK_S = 0.25
 CLOSED_PIPE_PATIENCE_S = 1.0
 """A process that ends closes its pipes first; one that lives longer than this after it has closed them on purpose."""
 _PIECE_BYTES = 2**20
@@ -56,6 +57,8 @@ class Process:
             os.set_blocking(self._replies, False)
             server.order({"probe": probe, "confinement": confinement}, [requests, replies, leash.fileno()])
             self._ends = mine.pop_all()
+        self._pid = 0
+        self._allowed_cpu_s = 0.0
 
     def exchange(self, frame: bytes, timeout_s: float) -> FrameReader:
         """Sends a request frame and returns the whole reply frame, not looked into yet.
@@ -71,6 +74,7 @@ class Process:
 
     def _exchange(self, pending: memoryview, timeout_s: float) -> FrameReader:
         deadline = time.monotonic() + timeout_s
+        self._allowed_cpu_s += self._limits.cpu_s
         reader = FrameReader(self._limits.output_bytes)
         poller = select.poll()
         poller.register(self._replies, select.POLLIN)
@@ -80,14 +84,16 @@ class Process:
         poller.register(self._requests, select.POLLOUT)
         while reader.wanted_bytes:
             remaining_s = deadline - time.monotonic()
-            ready = dict(poller.poll(max(0.0, remaining_s) * 1000)) if remaining_s > 0 else {}
-            if not ready:
+            if remaining_s <= 0:
                 raise SandboxTimeout(f"no answer within {timeout_s:g} s; make the program faster")
+            ready = dict(poller.poll(min(remaining_s, CPU_CHECK_S) * 1000))
+            if self._cpu_s() > self._allowed_cpu_s:
+                raise SandboxTimeout(self._too_much_cpu)
             if self._requests in ready:
                 pending = self._write(pending)
                 if not pending:
                     poller.unregister(self._requests)
-            ended = self._leash.fileno() in ready
+            ended = self._leash.fileno() in ready and self._hear()
             if self._replies not in ready and not ended:
                 continue
             if not self._receive(reader, everything=ended) and reader.wanted_bytes:
@@ -130,13 +136,34 @@ class Process:
 
     def _read_report(self, timeout_s: float) -> None:
         """Waits until the server tells how the process ended; ``{}`` stands for a server that ended itself."""
-        if self._report is None:
-            self._leash.settimeout(timeout_s)
-            with contextlib.suppress(TimeoutError):
-                try:
-                    self._report = json.loads(self._leash.recv(_REPORT_BYTES) or b"{}")
-                except ConnectionError:
-                    self._report = {}
+        self._leash.settimeout(timeout_s)
+        with contextlib.suppress(TimeoutError):
+            while self._report is None:
+                self._hear()
+
+    def _hear(self) -> bool:
+        """Takes one message from the leash; False for the server's first, which tells the process id."""
+        try:
+            message = json.loads(self._leash.recv(_REPORT_BYTES) or b"{}")
+        except ConnectionError:
+            message = {}
+        if "pid" in message:
+            self._pid = int(message["pid"])
+            return False
+        self._report = message
+        return True
+
+    def _cpu_s(self) -> float:
+        """CPU time that all threads of the process have used, 0 when it is gone."""
+        try:
+            # the clock of another process, as clock_getcpuclockid(3) makes its number
+            return time.clock_gettime(~self._pid << 3 | 2) if self._pid else 0.0
+        except OSError:
+            return 0.0
+
+    @property
+    def _too_much_cpu(self) -> str:
+        return f"used more than {self._limits.cpu_s:g} s of CPU time; make the program faster"
 
     def _cause(self) -> CandidateError | SandboxError:
         """Why the reply pipe ended without a reply."""
@@ -152,7 +179,7 @@ class Process:
             return SandboxCrash(f"the process ended with exit status {os.WEXITSTATUS(status)} and without a reply")
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= self._limits.cpu_s):
-            return SandboxTimeout(f"used more than {self._limits.cpu_s:g} s of CPU time; make the program faster")
+            return SandboxTimeout(self._too_much_cpu)
         if number == signal.SIGKILL:
             return SandboxMemory("killed by the system, most likely because the machine ran out of memory")
         name = signal.strsignal(number) or "a signal"

@@ -80,6 +80,8 @@ class Server:
         os.close(request)
         os.close(reply)
         self.leashes[process] = socket.socket(fileno=leash)
+        with contextlib.suppress(OSError):
+            self.leashes[process].send(json.dumps({"pid": process}).encode())
         self.selector.register(self.leashes[process], selectors.EVENT_READ, lambda: self.kill(process))
         return True
 

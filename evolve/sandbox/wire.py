@@ -29,6 +29,7 @@ MAX_JSON_BYTES = 8 * 2**20
 MAX_ARRAY_NAMES_BYTES = 2**20
 MAX_NESTING = 128
 MESSAGE_CHARACTERS = 500
+LINE_CHARACTERS = 2000
 DTYPES = frozenset(
     ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
 )
@@ -37,7 +38,8 @@ _ESCAPE_CODES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?", re.DOTALL
 )
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-_JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# possessive, and an unfinished text matches too: otherwise an enemy's half text of 8 MiB is searched for hours
+_JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _BRACKET_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _KIND = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")
@@ -164,6 +166,12 @@ def candidate_error(record: Mapping[str, Any]) -> CandidateError:
     name = record.get("class", kind)
     error = CANDIDATE_ERRORS.get(name, CandidateError) if isinstance(name, str) else CandidateError
     return error(text, line=line, kind=kind)
+
+
+def clean_lines(text: str, lines: int = 40) -> str:
+    """At most so many ``lines`` of a text, without escape codes and control characters and each of bounded length."""
+    kept = (_ESCAPE_CODES.sub("", line[:LINE_CHARACTERS].expandtabs()) for line in text.split("\n")[:lines])
+    return "\n".join("".join(char if char.isprintable() else " " for char in line).rstrip() for line in kept).rstrip()
 
 
 def clean(text: str, characters: int = MESSAGE_CHARACTERS) -> str:

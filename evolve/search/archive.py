@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from evolve.errors import EvolveError
 from evolve.search.features import CellIndex, FeatureAxis, cell_of
 from evolve.store.records import ArchiveStatus
+
+SCORE = attrgetter("score")
 
 
 class AddStatus(IntEnum):
@@ -182,7 +185,11 @@ class Archive:
 
     def best(self, island: int | None = None) -> Program | None:
         """The elite with the highest score, the older one of equals; None in an empty archive."""
-        return max(self.elites(island), key=lambda program: (program.score, -program.id), default=None)
+        return max(self.elites(island), key=SCORE, default=None)  # of equals the first, and the oldest come first
+
+    def at(self, cell: CellIndex, island: int | None = None) -> Program | None:
+        """Who holds a cell, None where nobody does."""
+        return self._grid(island).get(cell)
 
     def filled(self, island: int | None = None) -> int:
         """How many cells are occupied."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from evolve.search.archive import Archive, Program
+from evolve.search.archive import SCORE, Archive, Program
 from evolve.search.samplers import draw
 
 MATES_CONSIDERED = 5
@@ -29,9 +29,10 @@ def inspirations(
     taken = {parent.id, *exclude}
     chosen: list[Program] = []
     for place in (island, None):
-        pool = [p for p in archive.elites(place) if p.id not in taken and archive.cell(p) != own]
+        holder = archive.at(own, place)
+        pool = [p for p in archive.elites(place) if p is not holder and p.id not in taken]
         if place is not None and pool and count > 0:
-            chosen.append(max(pool, key=lambda program: (program.score, -program.id)))
+            chosen.append(max(pool, key=SCORE))  # of equals the oldest: elites come in the order of ids
             pool.remove(chosen[0])
         wanted = min(count - len(chosen), len(pool))
         if wanted > 0:
@@ -50,6 +51,16 @@ def complement(parent: Program, other: Program) -> float:
     return float(gains[shared].mean()) if shared.any() else 0.0
 
 
+def complements(parent: Program, others: Sequence[Program]) -> dict[int, float]:
+    """``complement`` of each of the others, by id; those that answered every item together."""
+    whole = [p for p in others if p.outcomes.shape == parent.outcomes.shape and p.outcomes.size]
+    table = np.array([p.outcomes for p in whole])
+    if not whole or np.isnan(table).any() or np.isnan(parent.outcomes).any():
+        return {program.id: complement(parent, program) for program in others}
+    means = np.maximum(table - parent.outcomes, 0.0).mean(1)
+    return dict.fromkeys((p.id for p in others), 0.0) | dict(zip((p.id for p in whole), means.tolist(), strict=True))
+
+
 def mate(archive: Archive, parent: Program, rng: np.random.Generator) -> Program | None:
     """A second parent from any island, None when there is no other.
 
@@ -59,7 +70,7 @@ def mate(archive: Archive, parent: Program, rng: np.random.Generator) -> Program
     others = [program for program in archive.parents() if program.id != parent.id]
     if not others:
         return None
-    gains = {program.id: complement(parent, program) for program in others}
+    gains = complements(parent, others)
     useful = sorted((p for p in others if gains[p.id] > 0), key=lambda p: (-gains[p.id], p.id))[:MATES_CONSIDERED]
     if useful:
         return draw(useful, np.array([gains[program.id] for program in useful]), rng)

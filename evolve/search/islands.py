@@ -81,8 +81,10 @@ class Islands:
     def reseed(self, rng: np.random.Generator) -> dict[int, list[Move]]:
         """Gives stagnant islands a new start; returns the new elites of each island that was cleared."""
         archive = self._archive
+        if len(archive.islands) < 2 or self._stagnation < 1 or max(self._fruitless) < self._stagnation:
+            return {}
         best = archive.best()
-        if len(archive.islands) < 2 or self._stagnation < 1 or best is None:
+        if best is None:
             return {}
         renewed = {}
         for island in archive.islands:

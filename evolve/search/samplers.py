@@ -50,6 +50,12 @@ def _scores(programs: Sequence[Program]) -> NDArray[np.float64]:
     return np.clip(scores, -SCORE_LIMIT, SCORE_LIMIT)
 
 
+def _median(values: NDArray[np.float64]) -> float:
+    # That of numpy, at a quarter of its time for a hundred values.
+    ordered = np.sort(values)
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
+
+
 class Weighted:
     """p ∝ s·h: s rises with the score's distance from the median, h falls with the number of children.
 
@@ -68,8 +74,8 @@ class Weighted:
         """Unnormalised probabilities, shape (programs,)."""
         scores = _scores(programs)
         children = np.array([program.children for program in programs], dtype=np.float64)
-        distance = scores - np.median(scores)
-        scale = max(float(np.median(np.abs(distance))), 1e-6)
+        distance = scores - _median(scores)
+        scale = max(_median(np.abs(distance)), 1e-6)
         sigmoid = np.exp(-np.logaddexp(0.0, -self._sharpness * distance / scale))
         weights: NDArray[np.float64] = sigmoid / (1.0 + children)
         return weights

@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 
 from evolve.store import migrations
-from evolve.store.encoding import now, to_json
+from evolve.store.clock import now
+from evolve.store.encoding import to_json
 from evolve.store.records import RunRecord
 
 _INSERT_RUN = """

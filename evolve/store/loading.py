@@ -17,6 +17,7 @@ from evolve.store.records import (
     Attempt,
     Cell,
     Children,
+    Contender,
     Cost,
     Counts,
     Elite,
@@ -34,6 +35,7 @@ _MATCH = """
     JOIN proposals o ON o.id = coalesce(p.duplicate_of, p.id)
     LEFT JOIN evaluations e ON e.proposal_id = o.id AND e.split = 'search'
     WHERE p.{column} = ? AND p.id <> ? AND o.id <> ? AND o.state NOT IN ('duplicate', 'rejected', 'abandoned')
+        AND (o.state <> 'scored' OR e.id IS NOT NULL) -- its score may have been set aside
     ORDER BY p.id LIMIT 1
 """
 
@@ -43,6 +45,15 @@ _SCORED = """
     JOIN evaluations e ON e.proposal_id = s.proposal_id AND e.split = 'search'
     JOIN proposals p ON p.id = s.proposal_id
     WHERE {one} ORDER BY p.id
+"""
+
+_CONTENDERS = """
+    SELECT e.proposal_id, p.island, coalesce((e.score * e.items + f.score * f.items) / (e.items + f.items), e.score),
+           e.features
+    FROM evaluations e
+    CROSS JOIN proposals p ON p.id = e.proposal_id
+    LEFT JOIN evaluations f ON f.proposal_id = e.proposal_id AND f.split = 'fresh'
+    WHERE +e.split = 'search' AND e.stopped IS NULL AND p.patch <> 'ablation'
 """
 
 _ELITES = """
@@ -55,8 +66,8 @@ _ELITES = """
 """
 
 _CHILDREN = """
-    SELECT parent_id, count(*), coalesce(sum(archive_status IN ('improve_existing', 'new')), 0)
-    FROM proposals WHERE parent_id IS NOT NULL AND state <> 'abandoned' AND patch <> 'ablation' {one} GROUP BY parent_id
+    SELECT count(*), coalesce(sum(archive_status IN ('improve_existing', 'new')), 0)
+    FROM proposals WHERE parent_id = ? AND state <> 'abandoned' AND patch <> 'ablation'
 """
 
 _STORED = """
@@ -84,19 +95,32 @@ _UNFINISHED = """
     WHERE p.finished_at IS NULL ORDER BY p.id
 """
 
-_ATTEMPTS = """
+_ATTEMPT = """
     SELECT p.id, p.island, p.generation, p.patch, p.proposer, p.parent_id, p.mate_id, p.description, p.seed_name,
            p.note, p.state, p.reason, s.source, e.score, a.score,
            coalesce(p.archive_status, '') IN ('improve_existing', 'new'),
-           p.state = 'scored' OR (p.state = 'failed' AND p.evaluating_at IS NOT NULL),
+           p.evaluating_at IS NOT NULL AND p.state IN ('scored', 'failed'),
            e.stopped IS NULL, coalesce(e.seconds, 0.0), p.cost_usd, e.outcomes, e.items
     FROM proposals p
     LEFT JOIN sources s ON s.text_digest = p.text_digest
     LEFT JOIN evaluations e ON e.proposal_id = coalesce(p.duplicate_of, p.id) AND e.split = 'search'
     LEFT JOIN evaluations a ON a.proposal_id = p.parent_id AND a.split = 'search'
-    WHERE p.finished_at IS NOT NULL AND p.state <> 'abandoned'
-    {one} ORDER BY p.finished_at, p.id
+    WHERE p.id = ? AND p.finished_at IS NOT NULL AND p.state <> 'abandoned'
 """
+
+_ENDED = """
+    SELECT p.id FROM proposals p LEFT JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search'
+    WHERE p.finished_at IS NOT NULL AND p.state <> 'abandoned' AND (p.state <> 'scored' OR e.id IS NOT NULL)
+    ORDER BY p.finished_at, p.id
+"""
+
+
+def last_end(connection: sqlite3.Connection) -> str | None:
+    """When the last proposal ended; reads the end of an index."""
+    found: str | None = connection.execute(
+        "SELECT max(finished_at) FROM proposals WHERE finished_at IS NOT NULL"
+    ).fetchone()[0]
+    return found
 
 
 def run(connection: sqlite3.Connection) -> RunRecord:
@@ -155,21 +179,22 @@ def cost(connection: sqlite3.Connection) -> Cost:
     return Cost(*connection.execute("SELECT known_usd, unknown_calls FROM spending").fetchone())
 
 
-def children(connection: sqlite3.Connection) -> dict[int, Children]:
-    """Reads an index over all proposals: for the start of a process."""
-    return {row[0]: Children(row[1], row[2]) for row in connection.execute(_CHILDREN.format(one=""))}
-
-
 def children_of(connection: sqlite3.Connection, program_id: int) -> Children:
-    row = connection.execute(_CHILDREN.format(one="AND parent_id = ?"), (program_id,)).fetchone()
-    return Children() if row is None else Children(row[1], row[2])
+    return Children(*connection.execute(_CHILDREN, (program_id,)).fetchone())
 
 
-def scored(connection: sqlite3.Connection) -> Iterator[ScoredProgram]:
-    """Every program with a whole score in the order of ids, one at a time; reads the whole table."""
-    offspring = children(connection)
-    for row in connection.execute(_SCORED.format(one="1")):
-        yield _program(row, offspring.get(row[0], Children()))
+def contenders(connection: sqlite3.Connection) -> Iterator[Contender]:
+    """Every program with a whole score, one at a time; reads the whole table."""
+    for number, island, score, features in connection.execute(_CONTENDERS):
+        yield Contender(number, island, score, json.loads(features))
+
+
+def scored(connection: sqlite3.Connection, program_id: int) -> ScoredProgram:
+    """One program with a whole score. Raises RunError when there is none."""
+    row = connection.execute(_SCORED.format(one="e.proposal_id = ?"), (program_id,)).fetchone()
+    if row is None:
+        raise RunError(f"program {program_id} has no whole evaluation on the search split; name one that is scored")
+    return _program(row, children_of(connection, program_id))
 
 
 def scored_above(connection: sqlite3.Connection, score: float) -> list[ScoredProgram]:
@@ -193,6 +218,14 @@ def _program(row: tuple[Any, ...], offspring: Children) -> ScoredProgram:
     return ScoredProgram(number, island, generation, parent_id, score, json.loads(features), unpacked, offspring)
 
 
+def generation(connection: sqlite3.Connection, program_id: int) -> int:
+    """How many edits lie between a program and a seed. Raises RunError when there is no such program."""
+    row = connection.execute("SELECT generation FROM proposals WHERE id = ?", (program_id,)).fetchone()
+    if row is None:
+        raise RunError(f"this run has no program {program_id}; name one that it has")
+    return int(row[0])
+
+
 def stored(connection: sqlite3.Connection, program_id: int) -> StoredProgram:
     """One program by id; a duplicate shows the evaluation of its original. Raises RunError when there is none."""
     row = connection.execute(_STORED, (program_id,)).fetchone()
@@ -208,14 +241,16 @@ def stored(connection: sqlite3.Connection, program_id: int) -> StoredProgram:
 
 
 def attempts(connection: sqlite3.Connection) -> Iterator[Attempt]:
-    """Every finished proposal but the abandoned ones, in the order of its end; reads the whole table."""
-    for row in connection.execute(_ATTEMPTS.format(one="")):
-        yield _attempt(row)
+    """Every finished proposal in the order of its end, but for the abandoned ones and those whose score was set aside;
+    reads the whole table."""
+    # Only numbers are sorted: with everything that is read of them the texts of a whole run would be.
+    for (number,) in connection.execute(_ENDED):
+        yield attempt(connection, number)
 
 
 def attempt(connection: sqlite3.Connection, proposal_id: int) -> Attempt:
     """How one proposal ended. Raises RunError while it has not."""
-    row = connection.execute(_ATTEMPTS.format(one="AND p.id = ?"), (proposal_id,)).fetchone()
+    row = connection.execute(_ATTEMPT, (proposal_id,)).fetchone()
     if row is None:
         raise RunError(f"proposal {proposal_id} has not ended")
     return _attempt(row)

@@ -15,9 +15,9 @@ def pack(outcomes: Sequence[float]) -> bytes | None:
     values = [float(value) for value in outcomes]
     if not values:
         return None
-    if all(value in (0.0, 1.0) for value in values):
-        bits = sum(1 << index for index, value in enumerate(values) if value)
-        return b"b" + bits.to_bytes((len(values) + 7) // 8, "little")
+    if values.count(0.0) + values.count(1.0) == len(values):
+        digits = "".join(["1" if value else "0" for value in reversed(values)])
+        return b"b" + int(digits, 2).to_bytes((len(values) + 7) // 8, "little")
     short = struct.pack(f"<{len(values)}f", *values)
     if list(struct.unpack(f"<{len(values)}f", short)) == values:
         return b"f" + short
@@ -30,6 +30,6 @@ def unpack(blob: bytes | None, items: int) -> tuple[float, ...]:
         return ()
     form, body = blob[:1], blob[1:]
     if form == b"b":
-        bits = int.from_bytes(body, "little")
-        return tuple(float(bits >> index & 1) for index in range(items))
+        digits = f"{int.from_bytes(body, 'little'):0{items}b}"
+        return tuple([1.0 if digit == "1" else 0.0 for digit in reversed(digits)])
     return struct.unpack(f"<{items}{form.decode('ascii')}", body)

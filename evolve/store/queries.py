@@ -16,14 +16,16 @@ from typing import Any
 
 from evolve.errors import RunError, UsageError
 from evolve.store import outcomes as packed
-from evolve.store.connection import FILE_NAME, as_dict, file_of, reading
+from evolve.store import standings
+from evolve.store.connection import FILE_NAME, as_dict, file_of, reading, tuples
 from evolve.store.encoding import decompress
 from evolve.store.lock import holder
+from evolve.store.records import FINISHED, UNFINISHED
 
 __all__ = [
     "ancestors", "baselines", "best", "calls", "cells", "children", "evaluations", "events", "failures", "improvements",
     "lineage", "list_runs", "models", "outcomes", "program", "programs", "progress", "proposers", "provenance",
-    "reading", "resolve", "sign", "summary",
+    "reading", "record", "resolve", "sign", "summary",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -35,11 +37,21 @@ _PROGRAM_COLUMNS = """
     line, duplicate_of, archive_status, items, items_total, stopped, metrics, features, seconds, cost_usd,
     source_digest, plan_digest, proposed_at, finished_at
 """
-_ORDERS = {
-    "score": "score IS NULL, stopped IS NOT NULL, score DESC, id",
-    "newest": "id DESC",
-    "oldest": "id",
-}
+ORDERS = ("score", "newest", "oldest")
+_UNSCORED = ", ".join(f"'{state}'" for state in (*UNFINISHED, *FINISHED) if state != "scored")
+# The join is CROSS so that the index on the score stays the outer loop and LIMIT ends it.
+_BY_SCORE = """
+    SELECT p.id FROM evaluations e CROSS JOIN proposals p ON p.id = e.proposal_id
+    WHERE e.split = 'search' AND e.stopped {stopped}{where} ORDER BY e.score DESC, e.proposal_id
+"""
+# No index has the times: the newest rows of each table are where the last thing happened.
+_LAST_ACTIVITY = """
+    SELECT max(time) AS time FROM (
+        SELECT max(proposed_at) AS time FROM (SELECT proposed_at FROM proposals ORDER BY id DESC LIMIT 1)
+        UNION ALL SELECT max(finished_at) FROM (SELECT finished_at FROM proposals ORDER BY id DESC LIMIT 100)
+        UNION ALL SELECT created FROM (SELECT created FROM evaluations ORDER BY id DESC LIMIT 1)
+    )
+"""
 
 
 def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[Row]:
@@ -71,22 +83,28 @@ def list_runs(folder: Path) -> list[Row]:
     return found
 
 
+def record(connection: sqlite3.Connection, folder: Path) -> Row:
+    """The run's own row. Raises RunError where there is none."""
+    run = _row(connection, "SELECT * FROM run")
+    if run is None:
+        raise RunError(f"{file_of(folder)} holds no run; delete the folder {folder} and start again")
+    del run["only_row"]
+    return run
+
+
 def summary(connection: sqlite3.Connection, folder: Path) -> Row:
     """The run's row with counts, cost, best program and best baseline.
 
     ``process`` is the id of the process that writes it now, None when nobody does: a run that was killed is ``running``
     without a process.
     """
-    run = _row(connection, "SELECT * FROM run")
-    if run is None:
-        raise RunError(f"{file_of(folder)} holds no run; delete the folder {folder} and start again")
-    del run["only_row"]
+    run = record(connection, folder)
     states = _rows(connection, "SELECT state, proposals, evaluations FROM states")
     spent = _rows(connection, "SELECT known_usd, unknown_calls FROM spending")[0]
     baseline = _row(
         connection, "SELECT id, seed_name, score FROM baselines WHERE score IS NOT NULL ORDER BY score DESC, id LIMIT 1"
     )
-    last = _row(connection, "SELECT coalesce(max(finished_at), max(proposed_at)) AS time FROM proposals")
+    last = _row(connection, _LAST_ACTIVITY)
     return {
         "folder": str(folder),
         **run,
@@ -114,11 +132,12 @@ def best(connection: sqlite3.Connection) -> Row | None:
 
     Its standing is the search score, or the mean over the items of ``search`` and ``fresh`` where it has both.
     """
+    found = standings.best(connection, 1)
     return _row(
         connection,
         "SELECT p.id, e.score, p.island, p.generation, p.patch, p.proposer, p.description, p.seed_name, e.items "
-        "FROM standings s JOIN evaluations e ON e.proposal_id = s.proposal_id AND e.split = 'search' "
-        "JOIN proposals p ON p.id = s.proposal_id ORDER BY s.standing DESC, s.proposal_id LIMIT 1",
+        "FROM proposals p JOIN evaluations e ON e.proposal_id = p.id AND e.split = 'search' WHERE p.id = ?",
+        found or [None],
     )
 
 
@@ -134,13 +153,35 @@ def programs(
     order: str = "score",
 ) -> list[Row]:
     """Proposals without their source text; ``order`` is score (best first), newest or oldest."""
-    if order not in _ORDERS:
-        raise UsageError(f"unknown order {order!r}; use one of {', '.join(_ORDERS)}")
-    conditions = {"state": state, "island": island}
-    given = {column: value for column, value in conditions.items() if value is not None}
-    where = " AND ".join(f"{column} = ?" for column in given) or "1"
-    query = f"SELECT {_PROGRAM_COLUMNS} FROM programs WHERE {where} ORDER BY {_ORDERS[order]} LIMIT ?"
-    return _rows(connection, query, [*given.values(), -1 if limit is None else limit])
+    if order not in ORDERS:
+        raise UsageError(f"unknown order {order!r}; use one of {', '.join(ORDERS)}")
+    chosen = _chosen(connection, -1 if limit is None else limit, state, island, order)
+    found = _rows(
+        connection,
+        f"SELECT {_PROGRAM_COLUMNS} FROM programs WHERE id IN (SELECT value FROM json_each(?))",
+        [json.dumps(chosen)],
+    )
+    place = {number: index for index, number in enumerate(chosen)}
+    return sorted(found, key=lambda row: place[row["id"]])
+
+
+def _chosen(connection: sqlite3.Connection, limit: int, state: str | None, island: int | None, order: str) -> list[int]:
+    """The numbers of the first ``limit`` programs, -1 for all; reads indexes and no more of them than that takes."""
+    given = {"state": state, "island": island}
+    where = "".join(f" AND p.{column} = :{column}" for column, value in given.items() if value is not None)
+    if order != "score":
+        queries = [f"SELECT p.id FROM proposals p WHERE 1{where} ORDER BY p.id {'DESC' * (order == 'newest')}"]
+    else:
+        # Only scored programs have an evaluation on the search split.
+        queries = [_BY_SCORE.format(stopped=stopped, where=where) for stopped in ("IS NULL", "IS NOT NULL")]
+        queries = queries[: 2 if state in (None, "scored") else 0]
+        if state != "scored":
+            queries.append(f"SELECT p.id FROM proposals p WHERE p.state IN ({_UNSCORED}){where} ORDER BY p.id")
+    found: list[int] = []
+    for query in queries:
+        values = {**given, "limit": limit if limit < 0 else limit - len(found)}
+        found += [row[0] for row in tuples(connection, query + " LIMIT :limit", values)]
+    return found
 
 
 def resolve(connection: sqlite3.Connection, reference: int | str) -> int:
@@ -297,7 +338,8 @@ def improvements(connection: sqlite3.Connection) -> list[Row]:
 
 def baselines(connection: sqlite3.Connection) -> list[Row]:
     """The problem's seeds with their scores, best first."""
-    return _rows(connection, "SELECT * FROM baselines ORDER BY score IS NULL, score DESC, id")
+    newest = "id IN (SELECT max(id) FROM proposals WHERE seed_name IS NOT NULL GROUP BY seed_name)"
+    return _rows(connection, f"SELECT * FROM baselines WHERE {newest} ORDER BY score IS NULL, score DESC, id")
 
 
 def cells(connection: sqlite3.Connection, island: int | None = None) -> list[Row]:

@@ -8,7 +8,17 @@ from pathlib import Path
 
 from evolve.store import connection as connections
 from evolve.store import loading
-from evolve.store.records import Attempt, Children, Cost, Counts, Elite, Match, ScoredProgram, StoredProgram, Unfinished
+from evolve.store.records import (
+    Attempt,
+    Contender,
+    Cost,
+    Counts,
+    Elite,
+    Match,
+    ScoredProgram,
+    StoredProgram,
+    Unfinished,
+)
 from evolve.store.totals import Totals
 
 
@@ -34,6 +44,11 @@ class Readback:
         with connections.explained(self.path):
             return loading.stored(self._connection, program_id)
 
+    def generation(self, program_id: int) -> int:
+        """How many edits lie between a program and a seed. Raises RunError when there is no such program."""
+        with connections.explained(self.path):
+            return loading.generation(self._connection, program_id)
+
     def unfinished(self) -> list[Unfinished]:
         """What was under way when the last process ended, oldest first."""
         with connections.explained(self.path):
@@ -47,20 +62,20 @@ class Readback:
         """Money spent on language models; kept in memory."""
         return self._totals.cost
 
-    def children(self) -> dict[int, Children]:
-        """Offspring of every parent, for the start of a process."""
-        with connections.explained(self.path):
-            return loading.children(self._connection)
-
     def elites(self) -> list[Elite]:
         """The cells of all islands with their programs; the archive is rebuilt from these."""
         with connections.explained(self.path):
             return loading.elites(self._connection)
 
-    def scored(self) -> Iterator[ScoredProgram]:
-        """Every scored program in the order of ids, one row at a time, for the start of a process."""
+    def contenders(self) -> Iterator[Contender]:
+        """Every program with a whole score, one row at a time, for the start of a process."""
         with connections.explained(self.path):
-            yield from loading.scored(self._connection)
+            yield from loading.contenders(self._connection)
+
+    def scored(self, program_id: int) -> ScoredProgram:
+        """A program with a whole score. Raises RunError when it has none."""
+        with connections.explained(self.path):
+            return loading.scored(self._connection, program_id)
 
     def scored_above(self, score: float) -> list[ScoredProgram]:
         """The programs whose search score is over ``score``, in the order of ids."""

@@ -137,6 +137,16 @@ class Children:
 
 
 @dataclass(frozen=True, slots=True)
+class Contender:
+    """What decides whether a scored program holds a cell; the fields are those of ``ScoredProgram``."""
+
+    id: int
+    island: int
+    score: float
+    features: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredProgram:
     """What the archive needs of a program with a search score; ``island`` is the one it was born on.
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from evolve.evaluation import Evaluation
 from evolve.store import outcomes
 from evolve.store.encoding import compress, to_json
 from evolve.store.records import LlmCall, ProposalRequest
+
+
+@cache
+def insertion(table: str, columns: tuple[str, ...], *, ignore: bool) -> str:
+    """The statement that inserts values for these columns; ``ignore`` leaves a row alone that is there already."""
+    verb = "INSERT OR IGNORE" if ignore else "INSERT"
+    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def of_request(request: ProposalRequest) -> dict[str, Any]:
@@ -36,15 +45,14 @@ def of_evaluation(
     items_total: int | None = None,
 ) -> dict[str, Any]:
     """A row of ``evaluations`` without program and time."""
-    data = evaluation.to_dict()
     return {
         "split": split,
-        "score": data["score"],
-        "metrics": to_json(data["metrics"]),
-        "features": to_json(data["features"]),
-        "items": len(data["outcomes"]),
-        "outcomes": outcomes.pack(data["outcomes"]),
-        "feedback": data["feedback"],
+        "score": float(evaluation.score),
+        "metrics": to_json(_plain(evaluation.metrics)),
+        "features": to_json(_plain(evaluation.features)),
+        "items": len(evaluation.outcomes),
+        "outcomes": outcomes.pack(evaluation.outcomes),
+        "feedback": evaluation.feedback,
         "seconds": seconds,
         "phases": to_json(dict(phases)),
         "stopped": stopped,
@@ -52,12 +60,16 @@ def of_evaluation(
     }
 
 
+def _plain(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in numbers.items()}
+
+
 def of_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """A row of ``provenance`` without its evaluation; see ``evolve.merge.provenance`` for the data."""
     return {
         "base": provenance["base"],
         "model": to_json(provenance["model"]),
-        "places": compress(to_json(provenance["places"])),
+        "places": compress(json.dumps(provenance["places"], allow_nan=False, separators=(",", ":"))),
     }
 
 

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from evolve.errors import RunError
 from evolve.store import outcomes as packed
 from evolve.store.connection import tuples
+
+# Most programs stand as the index on the score has them, and it is left after ``limit`` of those; the few that were
+# evaluated on fresh items are looked up one by one.
+_BEST = """
+    SELECT proposal_id FROM (
+        SELECT * FROM (
+            SELECT e.proposal_id, e.score AS standing
+            FROM evaluations e CROSS JOIN proposals p ON p.id = e.proposal_id
+            WHERE e.split = 'search' AND e.stopped IS NULL AND p.patch <> 'ablation' AND NOT EXISTS (
+                SELECT 1 FROM evaluations f WHERE f.proposal_id = e.proposal_id AND f.split = 'fresh')
+            ORDER BY e.score DESC, e.proposal_id LIMIT :limit
+        )
+        UNION ALL
+        SELECT s.proposal_id, s.standing FROM evaluations v CROSS JOIN standings s ON s.proposal_id = v.proposal_id
+        WHERE v.split = 'fresh'
+    ) ORDER BY standing DESC, proposal_id LIMIT :limit
+"""
 
 
 def _tuples(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -34,8 +51,7 @@ def verified(connection: sqlite3.Connection) -> set[int]:
 
 def best(connection: sqlite3.Connection, limit: int) -> list[int]:
     """The programs with the highest standing, the older ones of equals first."""
-    query = "SELECT proposal_id FROM standings ORDER BY standing DESC, proposal_id LIMIT ?"
-    return [row[0] for row in _tuples(connection, query, (limit,))]
+    return [row[0] for row in tuples(connection, _BEST, {"limit": limit})]
 
 
 class Standing(NamedTuple):
@@ -104,23 +120,21 @@ class Lost(NamedTuple):
     outcomes: tuple[float, ...]
 
 
-def raced(connection: sqlite3.Connection, after: int) -> list[Lost]:
+def raced(connection: sqlite3.Connection, after: int) -> Iterator[Lost]:
     """Who lost a race in evaluations numbered over ``after``, in their order; not what an island had before it was
     emptied."""
     query = """
         SELECT e.id, p.id, p.island, e.score, e.features,
                (SELECT count(*) FROM proposals c WHERE c.parent_id = p.id AND c.state <> 'abandoned'),
                e.outcomes, e.items
-        FROM evaluations e JOIN proposals p ON p.id = e.proposal_id
-        WHERE e.id > ? AND e.split = 'search' AND e.stopped = 'raced' AND NOT EXISTS (
+        FROM evaluations e CROSS JOIN proposals p ON p.id = e.proposal_id
+        WHERE e.id > ? AND +e.split = 'search' AND e.stopped = 'raced' AND NOT EXISTS (
             SELECT 1 FROM events v
             WHERE v.kind = 'reseed' AND json_extract(v.data, '$.island') = p.island AND v.created > e.created)
         ORDER BY e.id
     """
-    return [
-        Lost(number, program, island, score, json.loads(features), children, packed.unpack(blob, items))
-        for number, program, island, score, features, children, blob, items in _tuples(connection, query, (after,))
-    ]
+    for number, program, island, score, features, children, blob, items in tuples(connection, query, (after,)):
+        yield Lost(number, program, island, score, json.loads(features), children, packed.unpack(blob, items))
 
 
 def answered(connection: sqlite3.Connection, program_id: int, split: str = "search") -> dict[int, float]:
@@ -148,10 +162,13 @@ def paired(ours: dict[int, float], theirs: dict[int, float]) -> tuple[list[int],
 
 
 def saved_items(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """Evaluations that were ended early, the items that this left out, and the items of all raced evaluations."""
+    """Evaluations that were ended early, the items that this left out, and the items of all raced evaluations; zeros
+    for a run without races."""
     raced, saved, total = _tuples(
         connection,
         "SELECT coalesce(sum(stopped IS NOT NULL), 0), coalesce(sum(items_total - items), 0), "
-        "coalesce(sum(items_total), 0) FROM evaluations WHERE split = 'search' AND items_total IS NOT NULL",
+        "coalesce(sum(items_total), 0) FROM evaluations WHERE +split = 'search' AND items_total IS NOT NULL "
+        "AND (EXISTS (SELECT 1 FROM events WHERE kind = 'racing') "
+        "OR EXISTS (SELECT 1 FROM evaluations WHERE stopped IS NOT NULL))",
     )[0]
     return raced, saved, total

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from evolve.statistics import Comparison, Interval, compare, score_interval
-from evolve.store import queries
+from evolve.store import inputs, queries
 from evolve.store.connection import tuples
 from evolve.stratified import Strata, weighted_compare, weighted_score_interval
 
@@ -16,8 +16,12 @@ EVENT = "tasks"
 
 def recorded(connection: sqlite3.Connection, split: str) -> Strata | None:
     """The tasks of the split's items as the run noted them; None where it noted none."""
-    query = "SELECT data FROM events WHERE kind = ? AND json_extract(data, '$.split') = ? ORDER BY id LIMIT 1"
-    row = tuples(connection, query, (EVENT, split)).fetchone()
+    query = """
+        SELECT data FROM events WHERE kind = ? AND json_extract(data, '$.split') = ?
+            AND id > coalesce((SELECT max(id) FROM events WHERE kind = ?), 0)
+        ORDER BY id LIMIT 1
+    """
+    row = tuples(connection, query, (EVENT, split, inputs.EVENT)).fetchone()
     if row is None:
         return None
     data = json.loads(row[0])

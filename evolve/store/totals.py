@@ -29,10 +29,10 @@ class Totals:
         self._states["proposed"] += 1
 
     def moved(self, before: ProposalState, after: ProposalState, *, evaluated: bool) -> None:
-        """``evaluated``: whether an evaluation had begun, so that a failure has used it."""
+        """``evaluated``: whether an evaluation had begun, so that a score or a failure has used it."""
         self._states[before] -= 1
         self._states[after] += 1
-        self._evaluations += after == "scored" or (after == "failed" and evaluated)
+        self._evaluations += evaluated and after in ("scored", "failed")
 
     def called(self, calls: Iterable[LlmCall]) -> None:
         for call in calls:

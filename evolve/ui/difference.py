@@ -10,7 +10,7 @@ from typing import Any
 
 from evolve.statistics import Comparison, Flips, compare, flips
 from evolve.stratified import Strata, weighted_compare
-from evolve.ui.table import printable
+from evolve.ui.table import printable, printable_lines
 
 SHOWN_ITEMS = 20
 SHOWN_CHARACTERS = 110
@@ -61,7 +61,7 @@ def flip_rows(pair: Pair) -> list[dict[str, Any]]:
 def difference_lines(pair: Pair, sign: float) -> Iterator[str]:
     """The comparison for people."""
     names = [f"program {row['id']}" for row in pair.rows]
-    texts = [(row["source"] or "").splitlines() for row in pair.rows]
+    texts = [printable_lines(row["source"] or "").splitlines() for row in pair.rows]
     changed = list(difflib.unified_diff(texts[0], texts[1], names[0], names[1], lineterm=""))
     yield from changed or ["the programs have the same text"]
     for name, row in zip(names, pair.rows, strict=True):

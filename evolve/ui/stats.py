@@ -21,12 +21,13 @@ PROMPT_COLUMNS = ("prompt", "parent_id", "retired", "calls", "accepted_share", "
 def statistics(connection: sqlite3.Connection) -> dict[str, Any]:
     """Everything that ``evolve stats`` shows, as plain data; ``racing`` is None where nothing was ended early."""
     raced, saved, items = standings.saved_items(connection)
+    tallied = gains.tallies(connection)
     return {
-        "arms": gains.arms(connection),
-        "patches": gains.patches(connection),
-        "sides": gains.sides(connection),
+        "arms": gains.arms(tallied),
+        "patches": gains.patches(tallied),
+        "sides": gains.sides(connection, tallied),
         "racing": {"raced": raced, "items_saved": saved, "items": items} if raced else None,
-        "prompts": gains.prompts(connection),
+        "prompts": gains.prompts(connection, tallied),
         "scratchpads": gains.scratchpads(connection),
     }
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from evolve.loop.observer import Improvement, Observer, Status
+from evolve.ui.printing import Printer, stdout_printer
 from evolve.ui.table import printable
 
 if TYPE_CHECKING:
@@ -55,23 +56,31 @@ def cost_text(status: Status) -> str:
 
 
 class PlainWatcher:
-    """One line for each improvement and phase, and one of progress every 15 seconds."""
+    """One line for each improvement and phase, and one of progress every 15 seconds; while it is entered, printed by a
+    thread of its own."""
 
     def __init__(self) -> None:
+        self._printer: Printer | None = None
         self._shown = time.monotonic()
         self._phase = ""
         self._tasks: dict[str, int] = {}
 
     def __enter__(self) -> PlainWatcher:
+        self._printer = stdout_printer()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sys.stdout.flush()
+        if self._printer is not None:
+            self._printer.close()
+            self._printer = None
 
     def message(self, text: str) -> None:
-        print(printable(text), flush=True)
+        if self._printer is not None:
+            self._printer.put(printable(text))
+        else:
+            print(printable(text), flush=True)
 
     def preparation(self, task: str, done: int, total: int) -> None:
         tenth = 10 * done // max(total, 1)
@@ -114,18 +123,23 @@ class LiveWatcher:
         self._tasks: dict[str, TaskID] = {}
         self._status: Status | None = None
         self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._render, transient=True)
+        self._printer: Printer | None = None
 
     def __enter__(self) -> LiveWatcher:
         self._live.__enter__()
+        self._printer = Printer(lambda text: self._console.print(text, highlight=False, markup=False))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        assert self._printer is not None, "it has been entered"
+        self._printer.close()
         self._live.__exit__(kind, error, trace)
 
     def message(self, text: str) -> None:
-        self._console.print(printable(text), highlight=False, markup=False)
+        assert self._printer is not None, "it has been entered"
+        self._printer.put(printable(text))
 
     def preparation(self, task: str, done: int, total: int) -> None:
         if task not in self._tasks:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from evolve.errors import CandidateError
 from evolve.evaluation import Evaluation
+from evolve.returned import Returned
 
 NEAR = 1e-6
 """Distance at which a circle counts as touching a side, for the feature only."""
@@ -29,28 +30,13 @@ def violation(circles: list[tuple[Fraction, Fraction, Fraction]]) -> str:
     return ""
 
 
-def read(returned: object, count: int) -> list[tuple[float, float, float]]:
-    """The returned rows as floats. Raises CandidateError for anything but ``count`` rows of three finite numbers."""
-    rows = returned.tolist() if hasattr(returned, "tolist") else returned
-    try:
-        circles = [(float(x), float(y), float(radius)) for x, y, radius in rows]  # type: ignore[union-attr]
-    except (TypeError, ValueError):
-        raise CandidateError(
-            f"pack({count}) must return an array of shape ({count}, 3), not {str(rows)[:80]!r}"
-        ) from None
-    if len(circles) != count:
-        raise CandidateError(f"pack({count}) returned {len(circles)} circles; it must return {count}")
-    if not all(math.isfinite(value) for circle in circles for value in circle):
-        raise CandidateError(f"pack({count}) returned numbers that are not finite")
-    return circles
-
-
 def evaluate(candidate) -> Evaluation:  # type: ignore[no-untyped-def]
     count = int(candidate.settings.get("circles", 26))
-    circles = read(candidate.call("pack", count), count)
-    problem = violation([(Fraction(x), Fraction(y), Fraction(radius)) for x, y, radius in circles])
+    exact = Returned(f"pack({count})", candidate.call("pack", count)).exact((count, 3))
+    problem = violation([(x, y, radius) for x, y, radius in exact])
     if problem:
         raise CandidateError(f"the packing is not valid: {problem}; shrink the radii a little before returning them")
+    circles = [(float(x), float(y), float(radius)) for x, y, radius in exact]
     radii = [radius for _, _, radius in circles]
     mean = math.fsum(radii) / count
     spread = math.sqrt(math.fsum((radius - mean) ** 2 for radius in radii) / count)

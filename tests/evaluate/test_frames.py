@@ -6,8 +6,9 @@ import struct
 
 import pytest
 
-from evolve.errors import DonorError, EvaluatorError, RecipeError, WorkerError
+from evolve.errors import DonorError, EvaluatorError, RecipeError, SandboxCrash, WorkerError
 from evolve.evaluate import frames
+from evolve.sandbox.launcher import ServerGone
 
 
 def test_messages_survive_both_ways_of_reading():
@@ -49,6 +50,11 @@ def test_errors_keep_class_message_and_line(error):
     restored = frames.restore(frames.describe(error))
     assert type(restored) is type(error)
     assert (str(restored), restored.reason, vars(restored)) == (str(error), error.reason, vars(error))
+
+
+def test_a_class_of_one_module_alone_travels_as_the_nearest_known_one():
+    restored = frames.restore(frames.describe(ServerGone("the sandbox server ended")))
+    assert (type(restored), str(restored)) == (SandboxCrash, "the sandbox server ended")
 
 
 def test_an_unknown_class_is_a_worker_error():

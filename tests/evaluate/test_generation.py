@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from evolve.errors import OutOfMemory
 from evolve.evaluate import generation
 from evolve.evaluate.generation import generate
 
@@ -105,8 +106,12 @@ def test_a_batch_that_does_not_fit_is_halved_once(workshop, monkeypatch):
     assert generate(model, tokenizer, PROMPTS, 8) == expected
     assert sizes == [8, 4, 4]
     monkeypatch.setattr(generation._Batch, "_read", short_of_memory(3))
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(OutOfMemory, match="answering 4 prompts at once needs more memory than the worker has"):
         generate(model, tokenizer, PROMPTS, 8)
+    sizes.clear()
+    with pytest.raises(OutOfMemory):
+        generate(model, tokenizer, PROMPTS, 8, halved=True)
+    assert sizes == [4], "what begins with half is not halved again"
 
 
 @pytest.mark.gpu

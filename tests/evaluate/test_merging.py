@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from evolve.errors import RunError
 from evolve.evaluate.merging import MergeService
 
 
@@ -64,3 +67,22 @@ def test_donors_of_every_kind_in_a_united_vocabulary(problem, mix, tmp_path):
     torch.testing.assert_close(service._live.model.get_parameter(site), expected)
     service.export({**request, "folder": str(tmp_path / "out")})
     assert service._live.tokenizer_folder == donors.tokenizer != donors["base"].path
+
+
+def test_an_export_that_cannot_be_written_is_one_line_and_leaves_nothing(problem, mix, tmp_path):
+    service = MergeService(problem())
+    plan = mix(service._live.sites, {"base": 0.5, "ja": 0.5}).to_dict()
+    target = tmp_path / "models" / "merged"
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size_bytes in (100, 20_000):  # the configuration does not fit, the weights do not fit
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, unlimited[1]))
+        try:
+            with pytest.raises(
+                RunError, match="merged cannot be written: .*File too large.*; check the disk"
+            ) as caught:
+                service.export({"plan": plan, "folder": str(target)})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert "\n" not in str(caught.value)
+        assert list(target.parent.iterdir()) == []
+    assert service.export({"plan": plan, "folder": str(target)}) == {"folder": str(target)}

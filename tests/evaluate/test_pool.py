@@ -127,7 +127,8 @@ def test_a_dead_or_hanging_worker_is_replaced(tmp_path):
     async def body(pool: WorkerPool) -> None:
         first = (await pool.evaluate({"source": "# process"}, "search")).evaluation.score
         message = str(await _raises(WorkerDied, r"SIGKILL", pool.evaluate({"source": "# die"}, "search")))
-        assert message.endswith(f"the end of {tmp_path}/workers/0.log: out of patience")
+        assert message.startswith("two workers died of it: ")
+        assert message.endswith(f"the end of {tmp_path}/workers/0.log: out of patience | out of patience")
         second = (await pool.evaluate({"source": "# process"}, "search")).evaluation.score
         assert second != first
 
@@ -139,6 +140,20 @@ def test_a_dead_or_hanging_worker_is_replaced(tmp_path):
         hanging.cancel()
         await asyncio.gather(hanging, return_exceptions=True)
         assert (await pool.evaluate({"source": "# plain"}, "search")).evaluation.score == 0.5
+
+    _with_pool(_program_setup(tmp_path), tmp_path, 1, body)
+
+
+def test_an_evaluation_begins_once_however_often_workers_die(tmp_path):
+    async def body(pool: WorkerPool) -> None:
+        begun: list[str] = []
+        process = pool._workers[0]._process
+        assert process is not None
+        process.kill()  # before it takes up anything
+        assert (await pool.evaluate({"source": "# plain"}, "search", 30, lambda: begun.append("plain"))).evaluation
+        dying = pool.evaluate({"source": "# die"}, "search", 30, lambda: begun.append("die"))
+        await _raises(WorkerDied, "two workers died of it", dying)
+        assert begun == ["plain", "die"]
 
     _with_pool(_program_setup(tmp_path), tmp_path, 1, body)
 

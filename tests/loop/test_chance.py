@@ -77,7 +77,7 @@ def test_racing_and_fresh_items_in_a_run(ran):
             assert freshener.due(9) is None
             assert freshener.due(12) != number
             assert Freshener(parts).due(12) != number
-            again = {program.id: program.score for program in parts.database.scored()}
+            again = {program.id: program.score for program in parts.database.contenders()}
             assert again[number] == pytest.approx(now)
 
     asyncio.run(body())

@@ -77,6 +77,7 @@ def parts(tmp_path, sandbox):
         yield SimpleNamespace(
             database=database, config=config, sites=SITES, sandbox=sandbox, tracing=asyncio.Semaphore(2),
             donor_infos={name: {"layers": 4, "statistics": []} for name in DONORS},
+            donor_layers=dict.fromkeys(DONORS, 4),
             problem=SimpleNamespace(kind="merge"), observer=SimpleNamespace(message=told.append),
         )  # fmt: skip
 

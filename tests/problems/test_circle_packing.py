@@ -41,11 +41,12 @@ def test_the_score_is_the_exact_sum():
         ([[0.25, 0.25, 0.25], [0.75, 0.25, math.nextafter(0.25, 1)]], "leaves the square"),
         ([[0.3, 0.5, 0.25], [0.7, 0.5, 0.25]], "overlap"),
         ([[0.5, 0.5, 0.0], [0.2, 0.2, 0.1]], "not positive"),
-        ([[0.5, 0.5, 0.1]], "returned 1 circles"),
-        ([[0.5, 0.5, math.nan], [0.1, 0.1, 0.1]], "not finite"),
+        ([[0.5, 0.5, 0.1]], r"shape \(1, 3\); it must be \(2, 3\)"),
+        ([[0.5, 0.5, math.nan], [0.1, 0.1, 0.1]], "every entry must be finite"),
+        ([[0.5, 0.5, 10**400], [0.1, 0.1, 0.1]], "object"),
         ([[0.5, 0.5], [0.1, 0.1]], "shape"),
         (None, "shape"),
-        ([["a", 0.5, 0.1], [0.1, 0.1, 0.1]], "shape"),
+        ([["a", 0.5, 0.1], [0.1, 0.1, 0.1]], "must hold float64"),
     ],
 )
 def test_invalid_packings_are_refused(rows, said):

@@ -4,6 +4,7 @@ reason."""
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from evolve.errors import CandidateError, SandboxCrash, SandboxMemory, SandboxTimeout
-from evolve.sandbox import Sandbox, SandboxLimits
+from evolve.sandbox import Program, Sandbox, SandboxLimits
 from evolve.sandbox.program import ENTRY
 
 Attack = Callable[..., Any]
@@ -112,6 +113,29 @@ def test_cpu_time_is_bounded(prepare: str) -> None:
         pytest.raises(SandboxTimeout, match="more than 1 s of CPU time"),
     ):
         sandbox.run(request)
+
+
+def test_cpu_time_of_a_session_is_bounded_by_its_calls() -> None:
+    source = """
+import hashlib, threading
+block = bytes(2**22)
+def work():
+    # hashing releases the interpreter, so that several threads use several cores
+    while True:
+        hashlib.sha256(block).digest()
+def attack(threads):
+    for _ in range(threads):
+        threading.Thread(target=work, daemon=True).start()
+    work()
+"""
+    limits = SandboxLimits(cpu_s=1, wall_s=60)
+    with Sandbox(ENTRY, ("hashlib",), limits) as sandbox, Program(sandbox, source) as program:
+        began = time.monotonic()
+        with pytest.raises(SandboxTimeout, match="more than 1 s of CPU time"):
+            program.call("attack", 3)
+        assert time.monotonic() - began < 30
+        with pytest.raises(SandboxCrash, match="has ended"):
+            program.call("attack", 3)
 
 
 def test_standard_output_goes_nowhere(attack: Attack, capfd: pytest.CaptureFixture[str]) -> None:

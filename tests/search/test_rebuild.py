@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from evolve.evaluation import Evaluation
-from evolve.search.archive import AddStatus, Archive, Program
+from evolve.loop.archiving import refill
+from evolve.search.archive import Archive, Program
 from evolve.search.features import FeatureAxis, cell_key
 from evolve.search.inspirations import inspirations, mate
 from evolve.search.islands import Islands
@@ -25,14 +26,8 @@ def cell(archive: Archive, program: Program, island: int) -> Cell:
 
 
 def rebuilt(database: Database, axes: Sequence[FeatureAxis]) -> Archive:
-    archive, programs = Archive(axes, ISLANDS), {}
-    for row in database.scored():
-        children, archived = row.children.asked, row.children.archived
-        program = Program(row.id, row.score, row.features, row.island, children, archived, np.array(row.outcomes))
-        programs[row.id] = program
-        archive.remember(program)
-    for elite in database.elites():
-        assert archive.add(programs[elite.cell.program_id], elite.cell.island) is AddStatus.NEW
+    archive = Archive(axes, ISLANDS)
+    refill(archive, database)
     return archive
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from evolve.errors import DatabaseBusy, RunError
 from evolve.evaluation import Evaluation
-from evolve.store import migrations
+from evolve.store import loading, migrations
 from evolve.store.connection import FILE_NAME
 from evolve.store.database import Database
-from evolve.store.records import Cell, Children, Cost, LlmCall, RunRecord
+from evolve.store.records import Cell, Children, Contender, Cost, LlmCall, RunRecord
 
 
 def test_a_new_run_reads_back_as_it_was_written(database: Database, run_record: RunRecord) -> None:
@@ -228,9 +228,12 @@ def test_unfinished_proposals_come_back_whole(
 
 
 def test_children_count_what_was_asked_and_what_reached_the_archive(filled: Database) -> None:
-    assert filled.children() == {1: Children(2, 1), 3: Children(4, 1)}
+    def children() -> dict[int, Children]:
+        return {number: loading.children_of(filled.connection, number) for number in (1, 2, 3)}
+
+    assert children() == {1: Children(2, 1), 2: Children(), 3: Children(4, 1)}
     filled.set_state(8, "abandoned", reason="interrupted")
-    assert filled.children()[3] == Children(3, 1)
+    assert children()[3] == Children(3, 1)
 
 
 def test_elites_follow_the_cells(filled: Database) -> None:
@@ -245,8 +248,23 @@ def test_elites_follow_the_cells(filled: Database) -> None:
     assert [(elite.cell.island, elite.program.id) for elite in filled.elites()] == [(0, 1), (1, 3)]
 
 
-def test_scored_programs_come_in_the_order_of_ids(filled: Database) -> None:
-    assert [(program.id, program.score) for program in filled.scored()] == [(1, 0.1), (2, 0.2), (3, 0.9), (7, 0.5)]
+def test_whoever_has_a_whole_score_contends_for_a_cell(filled: Database) -> None:
+    assert list(filled.contenders()) == [
+        Contender(1, 0, 0.1, {"length": 0.1}), Contender(2, 0, 0.2, {"length": 0.2}),
+        Contender(3, 0, 0.9, {"length": 0.9}), Contender(7, 1, 0.5, {"length": 0.5}),
+    ]  # fmt: skip
+    third = filled.scored(3)
+    assert (third.generation, third.parent_id, third.outcomes) == (1, 1, (1.0, 1.0, 0.0))
+    assert third.children == Children(4, 1)
+    for number in (5, 8, 99):
+        with pytest.raises(RunError, match=f"program {number} has no whole evaluation"):
+            filled.scored(number)
+
+
+def test_generations_are_read_alone(filled: Database) -> None:
+    assert [filled.generation(number) for number in (1, 3)] == [0, 1]
+    with pytest.raises(RunError, match="no program 99"):
+        filled.generation(99)
 
 
 def test_attempts_tell_what_each_proposer_achieved(filled: Database) -> None:

@@ -10,6 +10,14 @@ from evolve.store.database import Database
 from evolve.store.records import LlmCall, ProposalRequest, RunRecord
 
 
+def sides(connection):
+    return gains.sides(connection, gains.tallies(connection))
+
+
+def prompts(connection):
+    return gains.prompts(connection, gains.tallies(connection))
+
+
 class Run:
     """Writes proposals; ``add`` returns the number."""
 
@@ -51,7 +59,7 @@ def test_an_arm_is_credited_with_what_it_gained_over_parent_and_best_seed(run):
     run.add("offline", 1.0, 3, stopped="raced")
     run.add("ablation", 1.0, 3, patch="ablation")
     free, paid = None, None
-    for row in gains.arms(run.database.connection):
+    for row in gains.arms(gains.tallies(run.database.connection)):
         free, paid = (row, paid) if row["arm"] == "offline" else (free, row)
     assert paid["arm"] == "model"
     assert (paid["calls"], paid["evaluations"], paid["accepted"], paid["failures"]) == (3, 2, 1, 1)
@@ -68,7 +76,7 @@ def test_an_arm_is_credited_with_what_it_gained_over_parent_and_best_seed(run):
 
 def test_an_unknown_price_stays_unknown(run):
     run.add("model", 0.75, 2, costs=(0.5, None))
-    row = gains.arms(run.database.connection)[0]
+    row = gains.arms(gains.tallies(run.database.connection))[0]
     assert (row["gain"], row["cost_usd"], row["gain_per_usd"]) == (0.25, None, None)
 
 
@@ -76,7 +84,7 @@ def test_structure_and_tuning_share_what_raised_the_best(run):
     run.add("offline", 0.625, 2)
     run.add("tuning", 0.875, 3, patch="tune")
     run.add("tuning", 0.75, 3, patch="tune")
-    rows = {row["side"]: row for row in gains.sides(run.database.connection)}
+    rows = {row["side"]: row for row in sides(run.database.connection)}
     assert (rows["structure"]["raised_best"], rows["structure"]["improvements"]) == (0.125, 1)
     assert (rows["tuning"]["raised_best"], rows["tuning"]["improvements"]) == (0.25, 1)
     assert rows["tuning"]["per_evaluation"] == 0.125
@@ -98,12 +106,12 @@ def test_a_score_is_the_sum_of_what_its_line_brought(run):
 
 def test_prompts_and_scratchpads_are_read_where_there_are_any(run):
     connection = run.database.connection
-    assert gains.prompts(connection) == gains.scratchpads(connection) == []
+    assert prompts(connection) == gains.scratchpads(connection) == []
     connection.execute("INSERT INTO prompts VALUES (1, NULL, 'be bold', 0, '2026'), (2, 1, 'be brief', 1, '2026')")
     connection.execute("INSERT INTO scratchpads VALUES (1, 10, 'a', '2026'), (2, 20, 'b', '2026')")
     child = run.add("model", 0.75, 2)
     connection.execute("UPDATE proposals SET prompt_id = 2 WHERE id = ?", (child,))
-    rows = gains.prompts(connection)
+    rows = prompts(connection)
     assert [(row["prompt"], row["calls"], row["gain"], row["retired"]) for row in rows] == [
         (2, 1, 0.25, 1),
         (1, 0, 0, 0),

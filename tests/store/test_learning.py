@@ -105,8 +105,9 @@ def test_variants_their_uses_and_when_the_newest_was_made(database, ask, score):
     assert learning.evaluations_at_newest_prompt(database.connection) == 1
     assert learning.prompt_of(database.connection, number) == learning.Prompt(brief, "be brief", False)
     assert learning.prompt_of(database.connection, first) is None
-    row = gains.prompts(database.connection)[0]
+    shown = gains.prompts(database.connection, gains.tallies(database.connection))
+    row = shown[0]
     assert (row["prompt"], row["calls"], row["accepted_share"]) == (brief, 2, 0.5)
     assert abs(row["mean_gain"] - 0.05) < 1e-9
-    unused = gains.prompts(database.connection)[1]
+    unused = shown[1]
     assert (unused["prompt"], unused["mean_gain"], unused["accepted_share"]) == (bold, None, None)

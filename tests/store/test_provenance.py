@@ -52,7 +52,7 @@ def test_runs_from_before_are_upgraded_when_they_are_opened_for_writing(folder, 
             """
             database.connection.executescript(rows)
             assert migrations.version_of(database.connection) == 2
-    with pytest.raises(RunError, match="`evolve resume` brings it up to date"), queries.reading(folder):
+    with pytest.raises(RunError, match="`evolve db upgrade` brings it up to date"), queries.reading(folder):
         pass
     with Database.open(folder) as database:
         assert migrations.version_of(database.connection) == len(migrations.shipped())

@@ -20,7 +20,7 @@ def test_embeddings_of_scored_programs_by_model(filled) -> None:
     for number, model in ((7, "v"), (5, "v"), (2, "w")):
         filled.add_llm_calls(number, [LlmCall("o", model, "p", "AAAA", 0.1, purpose="embedding")])
     filled.add_llm_calls(3, [LlmCall("o", "v", "p", None, 0.1, error="late", purpose="embedding")])
-    assert recall.embeddings(filled.connection, "v") == [(7, 1, "AAAA")]
+    assert recall.embeddings(filled.connection, "v", 9) == [(7, 1, "AAAA")]
 
 
 def test_plans_come_with_knobs_and_scores_in_the_order_of_evaluations(filled) -> None:

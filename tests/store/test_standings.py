@@ -30,7 +30,7 @@ def test_a_partial_evaluation_leads_nowhere(raced):
     assert queries.resolve(connection, "best") == 3
     assert 8 not in names(connection, "SELECT id FROM leaderboard")
     assert 8 not in names(connection, "SELECT proposal_id FROM improvements")
-    assert 8 not in [program.id for program in raced.scored()]
+    assert 8 not in [program.id for program in raced.contenders()]
     assert 8 not in standings.best(connection, 10)
     assert queries.progress(connection)[-1]["best"] == 0.9
     assert [row["id"] for row in queries.programs(connection, state="scored")] == [3, 7, 2, 1, 8]
@@ -62,11 +62,11 @@ def test_who_lost_a_race_is_read_once_and_not_after_its_island_was_emptied(raced
     (lost,) = standings.raced(connection, 0)
     assert (lost.program, lost.island, lost.score, lost.features) == (8, 0, 1.0, {"length": 0.0})
     assert (lost.children, lost.outcomes) == (0, (1.0, 1.0))
-    assert standings.raced(connection, lost.evaluation) == []
+    assert list(standings.raced(connection, lost.evaluation)) == []
     raced.add_event("reseed", {"island": 1, "programs": 0})
-    assert len(standings.raced(connection, 0)) == 1
+    assert len(list(standings.raced(connection, 0))) == 1
     connection.execute("UPDATE events SET created = '2999', data = '{\"island\": 0}' WHERE kind = 'reseed'")
-    assert standings.raced(connection, 0) == []
+    assert list(standings.raced(connection, 0)) == []
 
 
 def test_fresh_items_pull_a_lucky_program_down(raced):
@@ -78,7 +78,8 @@ def test_fresh_items_pull_a_lucky_program_down(raced):
     assert standings.drop(connection) == pytest.approx(0.8)
     assert standings.best(connection, 2) == [7, 3]
     assert queries.best(connection)["id"] == 7
-    assert {program.id: program.score for program in raced.scored()}[3] == pytest.approx(0.3)
+    assert {program.id: program.score for program in raced.contenders()}[3] == pytest.approx(0.3)
+    assert raced.scored(3).score == pytest.approx(0.3)
     assert [program.id for program in loading.scored_above(connection, 0.3)] == [3, 7]
     assert [program.id for program in raced.scored_above(0.9)] == []
     with pytest.raises(RunError, match="program 8 has no whole evaluation"):

@@ -1,0 +1,4 @@
+# Never finishes being loaded.
+# expect: failed timeout SandboxTimeout
+while True:
+    pass

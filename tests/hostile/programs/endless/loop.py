@@ -1,0 +1,5 @@
+# Never returns.
+# expect: failed timeout SandboxTimeout
+def approximate(x):
+    while True:
+        pass

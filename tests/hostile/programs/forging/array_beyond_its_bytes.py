@@ -1,0 +1,12 @@
+# Sends an array that claims more bytes than there are.
+# expect: failed crash SandboxCrash
+import json
+import os
+
+
+def approximate(x):
+    head = json.dumps({"a0": {"dtype": "F64", "shape": [200], "data_offsets": [0, 1600]}}).encode()
+    blob = len(head).to_bytes(8, "little") + head + bytes(8)
+    text = b'{"reply":{"value":{"__array__":"a0"}}}'
+    os.write(4, len(text).to_bytes(8, "big") + len(blob).to_bytes(8, "big") + text + blob)
+    os._exit(0)

@@ -1,0 +1,9 @@
+# Sends half a character, which no database can store.
+# expect: failed crash SandboxCrash
+import os
+
+
+def approximate(x):
+    text = b'{"reply":{"value":"\\ud800"}}'
+    os.write(4, len(text).to_bytes(8, "big") + bytes(8) + text)
+    os._exit(0)

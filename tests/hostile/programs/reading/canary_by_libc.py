@@ -1,0 +1,11 @@
+# Opens a file without Python, by the C library.
+# expect: failed runtime_error PermissionError
+import ctypes
+import os
+
+
+def approximate(x):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.open(b"@FOLDER@/public", 0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return x

@@ -1,0 +1,5 @@
+# Never returns.
+# expect: failed timeout SandboxTimeout
+def merge(site, base):
+    while True:
+        base = base

@@ -1,0 +1,4 @@
+# Returns nothing.
+# expect: failed runtime_error CandidateError
+def approximate(x):
+    return None
