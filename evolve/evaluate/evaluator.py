@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evolve.errors import CandidateError, EvaluatorError, EvolveError, OutOfMemory, SandboxError
-from evolve.evaluate.memory import is_lack_of_memory
 from evolve.evaluation import Evaluation
+from evolve.memory import is_lack_of_memory
 
 _MODULE = "evolve_problem_evaluate"
 

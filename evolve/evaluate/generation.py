@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from evolve.errors import OutOfMemory
-from evolve.evaluate.memory import is_lack_of_memory
+from evolve.memory import is_lack_of_memory
 
 # On a CPU the keys and values of the batch are read at every step; beyond this many rows of a small model they no
 # longer stay in the cache (350 prompts of 35 tokens, 1M parameters: 128 rows 0.84 s, 32 rows 1.2 s, 350 rows 1.0 s).

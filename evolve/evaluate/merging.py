@@ -20,9 +20,9 @@ from evolve.errors import CandidateError, OutOfMemory, ProblemError, RunError, U
 from evolve.evaluate.candidate import MergeCandidate
 from evolve.evaluate.evaluator import Evaluator, Judged
 from evolve.evaluate.generation import most_rows
-from evolve.evaluate.memory import is_lack_of_memory
 from evolve.evaluate.racing import raced
 from evolve.evaluate.splits import Splits
+from evolve.memory import is_lack_of_memory
 from evolve.merge.export import export
 from evolve.merge.model import LiveModel
 from evolve.merge.provenance import Provenance

@@ -19,6 +19,7 @@ from evolve.execute.native import machine
 from evolve.execute.native.loop import Loop, dtypes
 from evolve.execute.native.program import BITS, FULL, PER_COLUMN, SQUARES, SUM, Program
 from evolve.execute.structure import Structure, ranked, reads
+from evolve.memory import is_lack_of_memory
 from evolve.plan.kernels import DTYPES as TORCH_DTYPES
 from evolve.plan.kernels import KERNELS, TOTAL_BLOCK, ranks
 from evolve.plan.noise import draw, keys
@@ -333,9 +334,9 @@ def call(op: str, operands: Sequence[Any], attributes: Mapping[str, Any], device
     """Runs an operation's kernel; RecipeError where torch refuses the numbers (shapes and dtypes have been checked)."""
     try:
         return KERNELS[op](operands, attributes, device)
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError) as error:
+        if is_lack_of_memory(error):
+            raise
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RecipeError(f"site {site!r}: {op} failed: {message}") from error
 

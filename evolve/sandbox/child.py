@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from evolve.errors import CandidateError
+from evolve.memory import is_lack_of_memory
 from evolve.sandbox import kernel
 from evolve.sandbox.jail import Confinement, Jail, allow_report
 from evolve.sandbox.wire import FrameReader, pack
@@ -27,7 +28,6 @@ REQUEST_FD, REPLY_FD, LEASH_FD, RULESET_FD = 3, 4, 5, 6
 _PIECE_BYTES = 2**20
 _MESSAGE_CHARACTERS = 4000
 _OUT_OF_MEMORY = pack({"error": {"kind": "MemoryError", "message": "out of memory", "line": None}})
-_ALLOCATION_FAILURES = ("DefaultCPUAllocator", "can't allocate memory", "bad_alloc")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def error_record(error: BaseException) -> dict[str, Any]:
         if isinstance(error, base):
             kind = base.__name__
     message = _message(error)
-    if isinstance(error, RuntimeError) and any(sign in message for sign in _ALLOCATION_FAILURES):
+    if is_lack_of_memory(error, message):
         kind = "MemoryError"
     # no half characters: they cannot be written
     text = message.encode(errors="replace").decode()

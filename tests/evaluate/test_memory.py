@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from evolve.errors import OutOfMemory
-from evolve.evaluate.memory import is_lack_of_memory
 from evolve.evaluate.merging import MergeService
 from evolve.evaluate.pool import WorkerPool
+from evolve.memory import is_lack_of_memory
 from evolve.site import Site
 
 LIMITED = """

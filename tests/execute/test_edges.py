@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from evolve.errors import RecipeError
 from evolve.execute.executor import Executor
 from evolve.execute.order import OrderTable
-from evolve.execute.region import Loops
+from evolve.execute.region import Loops, call
 from evolve.execute.structure import structure_of
 from evolve.execute.workspace import Workspace
 from evolve.recipe.eager import eager
@@ -301,3 +302,11 @@ def test_every_shape_is_blocked_as_far_as_its_plan_allows():
     assert not structure_of(plan.templates[0], plan.sites[0], True).blocked & {plan.templates[0].output}
     plan = plan_of(TIES.format(0.5), site_of((20, 30)))
     assert plan.templates[0].output in structure_of(plan.templates[0], plan.sites[0], True).blocked
+
+
+def test_refused_memory_is_no_mistake_of_the_recipe():
+    long = torch.zeros(1).expand(2**24)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        call("outer", [long, long], {}, torch.device("cpu"), "x")
+    with pytest.raises(RecipeError, match="site 'x': outer failed"):
+        call("outer", [long, torch.zeros(2, 2)], {}, torch.device("cpu"), "x")
