@@ -15,6 +15,7 @@ from evolve import resources
 from evolve.config import BudgetConfig, RunConfig, build, nearest, update
 from evolve.donor_statistics import StatisticsSpec
 from evolve.errors import DonorError, ProblemError
+from evolve.features import FeatureAxis
 from evolve.sources import VOCABULARIES, parse_sources, place_of, with_place
 from evolve.stages import Stage
 
@@ -148,6 +149,11 @@ class Problem:
     def tasks(self) -> dict[str, dict[str, Any]]:
         """Weight and ``held_out`` of every task by name, as workers are told."""
         return {name: asdict(task) for name, task in self.manifest.tasks.items()}
+
+    @property
+    def axes(self) -> list[FeatureAxis]:
+        """The features as axes of the archive. Raises ProblemError for bounds that make no axis."""
+        return [FeatureAxis(name, one.low, one.high, one.bins) for name, one in self.manifest.features.items()]
 
     @property
     def sign(self) -> float:

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 def axes_of(folder: Path, connection: sqlite3.Connection) -> list[FeatureAxis]:
     """The features of a run's problem, from its own copy. Raises RunError or ProblemError when that is damaged."""
-    from evolve.features import FeatureAxis
     from evolve.loop.folder import restore
     from evolve.store import queries
 
     record = queries.record(connection, folder)
     problem, _ = restore(folder, record["problem"], record["profile"], record["config"])
-    return [FeatureAxis(name, one.low, one.high, one.bins) for name, one in problem.manifest.features.items()]
+    return problem.axes
 
 
 @click.command("archive")

@@ -23,18 +23,19 @@ def refill(archive: Archive, database: Database) -> None:
     """Gives an empty archive what it held when the database was written last; nothing else stays in memory."""
     held = set()
     for elite in database.elites():
-        archive.add(_program(elite.program), elite.cell.island)
+        archive.add(program_of(elite.program), elite.cell.island)
         held.add(elite.program.id)
     for row in database.contenders():
         archive.remember(Program(row.id, row.score, row.features, row.island))
     for program in archive.elites():
         if program.id not in held:  # its island was cleared: only the grid over all islands remembers it
-            whole = _program(database.scored(program.id))
+            whole = program_of(database.scored(program.id))
             program.outcomes, program.children = whole.outcomes, whole.children
             program.archived_children = whole.archived_children
 
 
-def _program(row: ScoredProgram) -> Program:
+def program_of(row: ScoredProgram) -> Program:
+    """A scored program as the archive holds it."""
     outcomes = np.array(row.outcomes, dtype=np.float64)
     children = row.children
     return Program(row.id, row.score, row.features, row.island, children.asked, children.archived, outcomes)

@@ -46,8 +46,8 @@ async def findings(problem: Problem, config: RunConfig, observer: Observer) -> A
 async def _evaluated(parts: Parts, source: str) -> lifecycle.Scored:
     if parts.problem.kind == "program":
         return await lifecycle.evaluate(parts, {"source": source}, "search")
-    plan, _ = await lifecycle.trace(parts, source)
-    return await lifecycle.evaluate(parts, {"plan": plan}, "search")
+    traced = await lifecycle.trace(parts, source)
+    return await lifecycle.evaluate(parts, {"plan": traced.document}, "search")
 
 
 async def _seed(parts: Parts, name: str, source: str) -> Finding:

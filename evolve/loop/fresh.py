@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from evolve.features import cell_key
+from evolve.loop.archiving import program_of
 from evolve.loop.finale import evaluate_all
 from evolve.loop.parts import Parts
-from evolve.search.archive import Archive, Program
+from evolve.search.archive import Archive
 from evolve.store import standings
 from evolve.store.records import Cell, ScoredProgram
 
@@ -71,10 +72,7 @@ def restate(
     held.score = standing
     place = archive.cell(held)
     for row in above(standing):
-        children = row.children
-        rival = Program(
-            row.id, row.score, row.features, row.island, children.asked, children.archived, row.outcomes  # type: ignore[arg-type]
-        )  # fmt: skip
+        rival = program_of(row)
         if rival.id != number and archive.cell(rival) == place:
             archive.add(rival)
     changed = []

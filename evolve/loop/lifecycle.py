@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evolve.errors import CandidateError, EvolveError, ProposalError, RunError, SandboxCrash, SandboxError
 from evolve.evaluate.accident import with_second_try
@@ -14,6 +14,9 @@ from evolve.loop.parts import Parts
 from evolve.sandbox.wire import clean_lines
 from evolve.store.records import ProposalState
 from evolve.strategies.base import Ask
+
+if TYPE_CHECKING:
+    from evolve.plan.plan import Plan
 
 MAX_FEEDBACK_LINES = 200
 
@@ -62,7 +65,15 @@ class Scored:
     note: str = ""
 
 
-async def trace(parts: Parts, source: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+class Traced(NamedTuple):
+    """What tracing a recipe gave: its plan, as the document that travels on, and its knobs as plain data."""
+
+    plan: Plan
+    document: dict[str, Any]
+    knobs: list[dict[str, Any]]
+
+
+async def trace(parts: Parts, source: str) -> Traced:
     """The plan and knobs of a recipe, from the sandbox. Raises CandidateError, RunError where there is no sandbox."""
     request = {
         "source": source,
@@ -77,7 +88,7 @@ async def trace(parts: Parts, source: str) -> tuple[dict[str, Any], list[dict[st
         return await asyncio.to_thread(_checked, parts, reply)
 
 
-def _checked(parts: Parts, reply: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _checked(parts: Parts, reply: dict[str, Any]) -> Traced:
     """Plan and knobs of a reply that the program may have written itself. Raises InvalidPlan or SandboxCrash."""
     from evolve.plan.plan import Plan
     from evolve.plan.validate import validate
@@ -86,11 +97,11 @@ def _checked(parts: Parts, reply: dict[str, Any]) -> tuple[dict[str, Any], list[
     if not isinstance(reply.get("plan"), dict):
         raise SandboxCrash("malformed reply: it holds no plan")
     knobs = read_knobs(reply.get("knobs"))
-    infos = parts.donor_infos
-    statistics = {name: info["statistics"] for name, info in infos.items()}
+    statistics = {name: info["statistics"] for name, info in parts.donor_infos.items()}
     # before anything walks it: what an enemy puts together would keep this process busy for days
-    validate(Plan.from_dict(reply["plan"]), parts.sites, parts.donor_layers, statistics=statistics)
-    return reply["plan"], [knob.to_dict() for knob in knobs]
+    plan = Plan.from_dict(reply["plan"])
+    validate(plan, parts.sites, parts.donor_layers, statistics=statistics)
+    return Traced(plan, reply["plan"], [knob.to_dict() for knob in knobs])
 
 
 async def evaluate(parts: Parts, work: dict[str, Any], split: str, begin: Callable[[], None] | None = None) -> Scored:

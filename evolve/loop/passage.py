@@ -51,8 +51,8 @@ class Passage:
 
     async def _traced(self, ticket: Ticket) -> dict[str, Any]:
         parts, source = self._parts, ticket.source or ""
-        plan, knobs = await lifecycle.trace(parts, source)
-        digest = await asyncio.to_thread(_digest, plan)
+        traced, plan, knobs = await lifecycle.trace(parts, source)
+        digest = await asyncio.to_thread(lambda: traced.digest)
         twin = parts.database.set_traced(ticket.id, json.dumps(plan, separators=(",", ":")), digest, knobs)
         if twin is not None:
             raise Duplicate(f"same plan as #{twin.program_id}", "duplicate_plan", twin.program_id)
@@ -101,9 +101,3 @@ class Passage:
     def _record_calls(self, proposal_id: int, calls: Any) -> None:
         # also without calls: the proposal is then known to have cost nothing
         self._parts.database.add_llm_calls(proposal_id, records(calls, "proposal"))
-
-
-def _digest(plan: dict[str, Any]) -> str:
-    from evolve.plan.plan import Plan
-
-    return Plan.from_dict(plan).digest

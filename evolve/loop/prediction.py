@@ -105,7 +105,7 @@ class Prediction:
         if self._parts.database.find_source(source_digest(draft.source)) is not None:
             return -float("inf")
         try:
-            plan, knobs = await trace(self._parts, draft.source)
+            _, plan, knobs = await trace(self._parts, draft.source)
         except CandidateError:
             return -float("inf")
         found = self.predict(plan, knobs)

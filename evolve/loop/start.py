@@ -250,9 +250,7 @@ def archive_of(problem: Problem, config: RunConfig, database: Database) -> Archi
     """The archive as the database remembers it; empty for a new run."""
     from evolve.loop.archiving import refill
     from evolve.search.archive import Archive
-    from evolve.search.features import FeatureAxis
 
-    axes = [FeatureAxis(name, axis.low, axis.high, axis.bins) for name, axis in problem.manifest.features.items()]
-    archive = Archive(axes, config.search.islands)
+    archive = Archive(problem.axes, config.search.islands)
     refill(archive, database)
     return archive

@@ -137,6 +137,16 @@ def as_dict(cursor: sqlite3.Cursor, values: tuple[object, ...]) -> dict[str, obj
     return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
 
 
+def dicts(
+    connection: sqlite3.Connection, query: str, values: Sequence[Any] | Mapping[str, Any] = ()
+) -> list[dict[str, Any]]:
+    """The rows of a query by the names of their columns, whatever the connection makes of rows."""
+    cursor = connection.cursor()
+    cursor.row_factory = as_dict
+    rows: list[dict[str, Any]] = cursor.execute(query, values).fetchall()
+    return rows
+
+
 def tuples(
     connection: sqlite3.Connection, query: str, values: Sequence[Any] | Mapping[str, Any] = ()
 ) -> sqlite3.Cursor:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from evolve.store import family
 from evolve.store.connection import tuples
 
 
@@ -57,13 +58,6 @@ _STEPS = """
     ORDER BY p.id
 """
 
-_LINE = """
-    WITH RECURSIVE line (id, parent_id) AS (
-        SELECT id, parent_id FROM proposals WHERE id = :id
-        UNION ALL SELECT p.id, p.parent_id FROM line l JOIN proposals p ON p.id = l.parent_id
-    ) SELECT id FROM line
-"""
-
 # An index over parents holds all that this walks over.
 _BELOW = """
     WITH RECURSIVE below (id, level) AS (
@@ -89,7 +83,7 @@ def descent(connection: sqlite3.Connection, program_id: int, best: int, depth: i
     Takes time for each descendant, some microseconds.
     """
     values: dict[str, Any] = {"id": program_id, "best": best, "depth": depth}
-    line = _steps(connection, (row[0] for row in tuples(connection, _LINE, values)))
+    line = _steps(connection, (one.id for one in family.line(connection, program_id)))
     count = tuples(connection, _COUNT, values).fetchone()[0]
     chosen = tuple(row[0] for row in tuples(connection, _BEST, values))
     between: set[int] = set()

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from evolve.store import queries
-from evolve.store.connection import as_dict, tuples
+from evolve.store.connection import dicts, tuples
+from evolve.store.recall import ABLATION, IMPORT
 
 Row = dict[str, Any]
 
@@ -47,7 +48,7 @@ _COSTS = """
     FROM llm_calls c CROSS JOIN proposals p ON p.id = c.proposal_id
     WHERE p.state <> 'abandoned' AND {counted} GROUP BY 1, 2, 3
 """
-_COUNTED = "p.seed_name IS NULL AND p.patch NOT IN ('ablation', 'import')"
+_COUNTED = f"p.seed_name IS NULL AND p.patch NOT IN ('{ABLATION}', '{IMPORT}')"
 
 # The evaluations that raised the best score, newest first: from the best one down the index on the score, each time the
 # best that is older and lower. Every entry of the index is looked at once at most.
@@ -73,13 +74,6 @@ _SUMS = (
 )  # fmt: skip
 
 
-def _rows(connection: sqlite3.Connection, query: str, values: Any = ()) -> list[Row]:
-    cursor = connection.cursor()
-    cursor.row_factory = as_dict
-    found: list[Row] = cursor.execute(query, values).fetchall()
-    return found
-
-
 def tallies(connection: sqlite3.Connection) -> list[Row]:
     """Counts and sums by ``proposer``, ``patch`` and ``prompt_id``, several rows for each, from which ``arms``,
     ``patches``, ``sides`` and ``prompts`` are made.
@@ -94,7 +88,7 @@ def tallies(connection: sqlite3.Connection) -> list[Row]:
     return [
         {**nothing, **row}
         for query, values in looks
-        for row in _rows(connection, query.format(counted=_COUNTED), values)
+        for row in dicts(connection, query.format(counted=_COUNTED), values)
     ]
 
 
@@ -131,7 +125,7 @@ def sides(connection: sqlite3.Connection, tallied: Sequence[Row]) -> list[Row]:
     }
     best = None
     for patch, seed, score in tuples(connection, _RECORDS.format(whole=_WHOLE)):
-        if seed is None and patch != "import":
+        if seed is None and patch != IMPORT:
             row = found[_side(patch)]
             row["improvements"] += 1
             row["raised_best"] += 0.0 if best is None else score - best
@@ -159,7 +153,7 @@ def prompts(connection: sqlite3.Connection, tallied: Sequence[Row]) -> list[Row]
     ``accepted_share`` and ``mean_gain`` are None for a variant without a result.
     """
     sums = _summed(tallied, lambda row: row["prompt_id"])
-    found = _rows(connection, "SELECT id AS prompt, parent_id, retired, text FROM prompts")
+    found = dicts(connection, "SELECT id AS prompt, parent_id, retired, text FROM prompts")
     for row in found:
         one = sums.get(row["prompt"], dict.fromkeys(_SUMS, 0))
         row |= {name: one[name] for name in ("calls", "accepted")} | {"gain": float(one["gain"])}
@@ -170,7 +164,7 @@ def prompts(connection: sqlite3.Connection, tallied: Sequence[Row]) -> list[Row]
 
 def scratchpads(connection: sqlite3.Connection) -> list[Row]:
     """What language models distilled from the run, newest first."""
-    return _rows(connection, "SELECT id, evaluations, text, created FROM scratchpads ORDER BY id DESC")
+    return dicts(connection, "SELECT id, evaluations, text, created FROM scratchpads ORDER BY id DESC")
 
 
 def credited(connection: sqlite3.Connection, program_id: int) -> dict[str, float]:
@@ -180,7 +174,7 @@ def credited(connection: sqlite3.Connection, program_id: int) -> dict[str, float
     Steps without a whole score pass theirs on to the next one. Empty for a program without a whole score, or without
     a parent.
     """
-    rows = _rows(
+    rows = dicts(
         connection,
         "WITH RECURSIVE line (id, parent_id, steps) AS ("
         "  SELECT id, parent_id, 0 FROM proposals WHERE id = ?"

@@ -10,7 +10,7 @@ from typing import Any
 
 from evolve.errors import RunError, UsageError
 from evolve.features import CellIndex, FeatureAxis, parse_key
-from evolve.store.connection import as_dict
+from evolve.store.connection import dicts, tuples
 
 Row = dict[str, Any]
 
@@ -57,13 +57,13 @@ class Grid:
 def read(connection: sqlite3.Connection, axes: Sequence[FeatureAxis], island: int | None = None) -> Grid:
     """The grid of one island, or of all together. Raises UsageError for an island without cells, RunError for cells
     that the axes do not have."""
-    known = tuple(row[0] for row in _all(connection, "SELECT DISTINCT island FROM cells ORDER BY island", None))
+    known = tuple(row[0] for row in tuples(connection, "SELECT DISTINCT island FROM cells ORDER BY island"))
     if island is not None and island not in known:
         held = ", ".join(map(str, known)) or "none yet"
         raise UsageError(f"island {island} holds no cell in this run; islands that do: {held}")
     where, values = ("", ()) if island is None else ("WHERE c.island = ?", (island,))
     elites: dict[CellIndex, Row] = {}
-    for row in _all(connection, _ELITES.format(where=where), as_dict, values):
+    for row in dicts(connection, _ELITES.format(where=where), values):
         cell = parse_key(row.pop("cell"))
         if len(cell) != len(axes) or any(part >= axis.bins for part, axis in zip(cell, axes, strict=True)):
             bins = " x ".join(str(axis.bins) for axis in axes) or "one cell"
@@ -73,9 +73,3 @@ def read(connection: sqlite3.Connection, axes: Sequence[FeatureAxis], island: in
             )
         elites[cell] = row  # the best of a cell comes last
     return Grid(tuple(axes), known if island is None else (island,), dict(sorted(elites.items())))
-
-
-def _all(connection: sqlite3.Connection, query: str, factory: Any, values: Sequence[Any] = ()) -> list[Any]:
-    cursor = connection.cursor()
-    cursor.row_factory = factory
-    return cursor.execute(query, tuple(values)).fetchall()

@@ -16,10 +16,8 @@ from evolve.store.clock import Clock
 from evolve.store.database import Database
 from evolve.store.encoding import to_json
 from evolve.store.lock import RunLock
+from evolve.store.recall import IMPORT
 from evolve.store.rows import insertion
-
-PATCH = "import"
-"""Patch and proposer of imported programs."""
 
 SPLITS = ("search", "fresh", "validation")
 """Whose evaluations come along; the sealed ones are read anew by the program that wins."""
@@ -87,7 +85,7 @@ def _import(connection: sqlite3.Connection, run: Mapping[str, Any], folder: Path
             )
         islands = int(run["config"].get("config", {}).get("search", {}).get("islands", 1))
         programs = duplicates = cells = 0
-        for elite in _rows(source, _ELITES):
+        for elite in connections.dicts(source, _ELITES):
             if _known(connection, elite):
                 duplicates += 1
                 continue
@@ -143,7 +141,7 @@ def _add(
 ) -> bool:
     """Writes one program with what belongs to it; returns whether it took a cell."""
     for table, key in (("sources", "text_digest"), ("plans", "plan_digest")):
-        for row in _rows(source, f"SELECT * FROM {table} WHERE {key} = ?", (elite[key],)):
+        for row in connections.dicts(source, f"SELECT * FROM {table} WHERE {key} = ?", (elite[key],)):
             _insert(connection, table, row, ignore=True)
     where = (island, elite["cell"])
     held = connection.execute("SELECT score FROM cells WHERE island = ? AND cell = ?", where).fetchone()
@@ -151,28 +149,22 @@ def _add(
     origin = {"run": run, "program": elite["id"]} | {key: elite[key] for key in ("generation", "patch", "proposer")}
     copied = ("description", "text_digest", "source_digest", "plan_digest", "knobs")
     number = _insert(connection, "proposals", {
-        **{name: elite[name] for name in copied}, "state": "scored", "island": island, "generation": 0, "patch": PATCH,
-        "proposer": PATCH, "archive_status": "new" if held is None else "improve_existing" if takes else "not_added",
+        **{name: elite[name] for name in copied}, "state": "scored", "island": island, "generation": 0, "patch": IMPORT,
+        "proposer": IMPORT, "archive_status": "new" if held is None else "improve_existing" if takes else "not_added",
         "cost_usd": 0.0, "note": to_json(origin), "proposed_at": moment, "finished_at": moment,
     })  # fmt: skip
-    for evaluation in _rows(source, "SELECT * FROM evaluations WHERE proposal_id = ? ORDER BY id", (elite["id"],)):
+    made = "SELECT * FROM evaluations WHERE proposal_id = ? ORDER BY id"
+    for evaluation in connections.dicts(source, made, (elite["id"],)):
         if evaluation["split"] not in SPLITS or evaluation["stopped"] is not None:
             continue
         old = evaluation.pop("id")
         new = _insert(connection, "evaluations", {**evaluation, "proposal_id": number, "created": moment})
-        for row in _rows(source, "SELECT * FROM provenance WHERE evaluation_id = ?", (old,)):
+        for row in connections.dicts(source, "SELECT * FROM provenance WHERE evaluation_id = ?", (old,)):
             _insert(connection, "provenance", {**row, "evaluation_id": new})
     if takes:
         values = (*where, number, elite["standing"], moment)
         connection.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", values)
     return takes
-
-
-def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    cursor = connection.cursor()
-    cursor.row_factory = connections.as_dict
-    rows: list[dict[str, Any]] = cursor.execute(query, tuple(values)).fetchall()
-    return rows
 
 
 def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any], *, ignore: bool = False) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from evolve.errors import RunError, UsageError
 from evolve.store import outcomes as packed
 from evolve.store import standings
-from evolve.store.connection import FILE_NAME, as_dict, file_of, reading, tuples
+from evolve.store.connection import FILE_NAME, dicts, file_of, reading, tuples
 from evolve.store.encoding import decompress
 from evolve.store.lock import holder
 from evolve.store.records import FINISHED, UNFINISHED
@@ -55,9 +55,7 @@ _LAST_ACTIVITY = """
 
 
 def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[Row]:
-    cursor = connection.cursor()
-    cursor.row_factory = as_dict
-    rows: list[Row] = cursor.execute(query, tuple(values)).fetchall()
+    rows = dicts(connection, query, values)
     for row in rows:
         for column in _JSON & row.keys():
             row[column] = None if row[column] is None else json.loads(row[column])
@@ -223,9 +221,7 @@ def _by_digest(connection: sqlite3.Connection, start: str) -> list[int]:
             UNION SELECT id, duplicate_of FROM proposals WHERE plan_digest >= :start AND plan_digest < :start || 'g'
         ) ORDER BY id LIMIT 5
     """
-    cursor = connection.cursor()
-    cursor.row_factory = as_dict
-    return [int(row["id"]) for row in cursor.execute(query, {"start": start}).fetchall()]
+    return [row[0] for row in tuples(connection, query, {"start": start})]
 
 
 def program(connection: sqlite3.Connection, reference: int | str) -> Row:

@@ -17,6 +17,9 @@ ABLATION = "ablation"
 
 Queries hold it as text: the index of ablations serves no parameter."""
 
+IMPORT = "import"
+"""Patch and proposer of a program that came from another run with its score."""
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -116,14 +119,15 @@ def fruitless(connection: sqlite3.Connection) -> dict[int, int]:
     """
     since = dict(tuples(connection, best).fetchall())
     counts = dict.fromkeys(since, 0)
-    evaluated = """
+    evaluated = f"""
         SELECT p.island, e.created FROM evaluations e CROSS JOIN proposals p ON p.id = e.proposal_id
-        WHERE +e.split = 'search' AND e.stopped IS NULL AND p.patch NOT IN (?, 'import') ORDER BY e.id DESC
+        WHERE +e.split = 'search' AND e.stopped IS NULL AND p.patch NOT IN ('{ABLATION}', '{IMPORT}')
+        ORDER BY e.id DESC
     """
     oldest = min(since.values(), default=None)
     if oldest is None:
         return {}
-    for island, created in tuples(connection, evaluated, (ABLATION,)):
+    for island, created in tuples(connection, evaluated):
         if created <= oldest:
             break
         if island in since and created > since[island]:
