@@ -24,6 +24,7 @@ import numpy as np
 
 from evolve.config import RunConfig
 from evolve.loop import folder as folders
+from evolve.packed import PackedProvenance, compress
 from evolve.problem import load
 from evolve.search.archive import AddStatus, Archive, Program
 from evolve.search.features import FeatureAxis, cell_key
@@ -31,7 +32,7 @@ from evolve.search.islands import Islands
 from evolve.store import rows
 from evolve.store.connection import file_of
 from evolve.store.database import Database
-from evolve.store.encoding import compress, sha256, to_json
+from evolve.store.encoding import sha256, to_json
 from evolve.store.records import LlmCall, ProposalRequest, RunRecord
 
 ISLANDS = 4
@@ -104,7 +105,7 @@ class Filler:
         self._best = -1.0
         self._winners: list[tuple[float, int]] = []
         self._known: list[tuple[int, str, str]] = []
-        self._provenances = [rows.of_provenance(texts.provenance(kind)) for kind in range(PROVENANCES)]
+        self._provenances = [PackedProvenance.of(texts.provenance(kind))._asdict() for kind in range(PROVENANCES)]
         self._pending: dict[str, list[dict[str, Any]]] = {}
 
     def chunk(self, first: int, count: int) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import database_texts as texts
 from database_path import Made
 
+from evolve.packed import compress
 from evolve.store import connection as connections
 from evolve.store import rows
 from evolve.store.clock import now
-from evolve.store.encoding import compress, sha256, to_json
+from evolve.store.encoding import sha256, to_json
 from evolve.store.records import ProposalRequest
 
 
@@ -49,7 +50,7 @@ class Floor:
         evaluation = rows.of_evaluation(one.evaluation, "search", 0.28, {"evaluate": 0.25, "merge": 0.03})
         evaluated = self._insert("evaluations", evaluation | {"proposal_id": number, "created": stamp})
         if one.provenance is not None:
-            self._insert("provenance", {"evaluation_id": evaluated, **rows.of_provenance(one.provenance)})
+            self._insert("provenance", {"evaluation_id": evaluated, **one.provenance._asdict()})
         cell = (number % 4, texts.EXPERTS[number % 4], number, one.evaluation.score, stamp)
         self._connection.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", cell)
         self._connection.execute("COMMIT")

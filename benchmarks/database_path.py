@@ -8,7 +8,6 @@ provenance, the events, and what is read back to learn from it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +24,7 @@ from evolve.loop.observer import Status
 from evolve.loop.parts import Parts
 from evolve.loop.start import archive_of
 from evolve.loop.strategy import strategy_of
+from evolve.packed import PackedProvenance
 from evolve.propose.ensemble import Ensemble
 from evolve.store.database import Database
 from evolve.store.encoding import sha256
@@ -45,7 +45,7 @@ class Made:
     evaluation: Evaluation
     plan: tuple[str, str] | None
     knobs: list[dict[str, Any]]
-    provenance: Mapping[str, Any] | None
+    provenance: PackedProvenance | None
 
 
 def made(number: int, rng: np.random.Generator, *, merge: bool) -> Made:
@@ -63,9 +63,8 @@ def made(number: int, rng: np.random.Generator, *, merge: bool) -> Made:
     digest, plan = sha256(f"normalised {number}"), texts.plan(number, values)
     if not merge:
         return Made(source, digest, call, evaluation, None, [], None)
-    return Made(
-        source, digest, call, evaluation, (plan, sha256(plan)), texts.knobs(values), texts.provenance(number % 64)
-    )
+    provenance = PackedProvenance.of(texts.provenance(number % 64))  # a worker packs what it measured
+    return Made(source, digest, call, evaluation, (plan, sha256(plan)), texts.knobs(values), provenance)
 
 
 class Way:

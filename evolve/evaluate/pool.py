@@ -15,6 +15,7 @@ from evolve.errors import EvaluationTimeout, EvolveError, RunError, SandboxError
 from evolve.evaluate import frames
 from evolve.evaluate.environment import devices, worker_environment, workers
 from evolve.evaluation import Evaluation
+from evolve.packed import PackedProvenance
 
 __all__ = ["Result", "WorkerPool", "workers"]
 
@@ -30,7 +31,7 @@ class Result(NamedTuple):
     evaluation: Evaluation
     seconds: float
     phases: dict[str, float]
-    provenance: dict[str, Any] | None = None
+    provenance: PackedProvenance | None = None
     stopped: str | None = None
     items_total: int | None = None
     note: str = ""
@@ -113,8 +114,9 @@ class WorkerPool:
             except WorkerDied as error:
                 raise WorkerDied(f"two workers died of it: {error}") from None
         evaluation = Evaluation.from_dict(answer["evaluation"])
-        rest = (answer[name] for name in ("seconds", "phases", "provenance", "stopped", "items_total", "note"))
-        return Result(evaluation, *rest)
+        provenance = answer["provenance"] and PackedProvenance.from_dict(answer["provenance"])
+        rest = (answer[name] for name in ("stopped", "items_total", "note"))
+        return Result(evaluation, answer["seconds"], answer["phases"], provenance, *rest)
 
     async def export(
         self, plan: Mapping[str, Any], folder: Path, card: str = "", timeout_s: float | None = None

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Protocol
 from evolve.errors import EvaluatorError, EvolveError
 from evolve.evaluate import frames
 from evolve.evaluate.evaluator import Judged
+from evolve.packed import PackedProvenance
 
 _PR_SET_PDEATHSIG = 1
 
@@ -103,7 +104,7 @@ def _answer(service: Service, request: Mapping[str, Any]) -> dict[str, Any]:
                 "evaluation": judged.evaluation.to_dict(),
                 "seconds": sum(judged.phases.values()),
                 "phases": judged.phases,
-                "provenance": judged.provenance,
+                "provenance": judged.provenance and PackedProvenance.of(judged.provenance).to_dict(),
                 "stopped": judged.stopped,
                 "items_total": judged.items_total,
                 "note": judged.note,

@@ -11,6 +11,7 @@ from evolve.errors import CandidateError, EvolveError, ProposalError, RunError, 
 from evolve.evaluate.accident import with_second_try
 from evolve.evaluation import Evaluation
 from evolve.loop.parts import Parts
+from evolve.packed import PackedProvenance
 from evolve.sandbox.wire import clean_lines
 from evolve.store.records import ProposalState
 from evolve.strategies.base import Ask
@@ -59,7 +60,7 @@ class Scored:
     evaluation: Evaluation
     seconds: float
     phases: dict[str, float]
-    provenance: dict[str, Any] | None = None
+    provenance: PackedProvenance | None = None
     stopped: str | None = None
     items_total: int | None = None
     note: str = ""

@@ -13,12 +13,13 @@ import sqlite_utils
 
 from evolve.errors import RunError
 from evolve.evaluation import Evaluation
+from evolve.packed import PackedProvenance, compress
 from evolve.store import connection as connections
 from evolve.store import inputs, loading, migrations, rows
 from evolve.store.backup import keep_before_migration
 from evolve.store.clock import Clock
 from evolve.store.creation import write_new
-from evolve.store.encoding import compress, sha256, storable, to_json
+from evolve.store.encoding import sha256, storable, to_json
 from evolve.store.lock import RunLock
 from evolve.store.readback import Readback
 from evolve.store.records import (
@@ -277,7 +278,7 @@ class Database(Readback):
         phases: Mapping[str, float] | None = None,
         archive_status: ArchiveStatus | None = None,
         cells: Iterable[Cell] = (),
-        provenance: Mapping[str, Any] | None = None,
+        provenance: PackedProvenance | None = None,
         stopped: str | None = None,
         items_total: int | None = None,
     ) -> None:
@@ -297,7 +298,7 @@ class Database(Readback):
             before = self._unfinished_state(program_id) if split == "search" else None
             evaluation_id = self._insert("evaluations", row)
             if provenance is not None:
-                self._insert("provenance", {"evaluation_id": evaluation_id, **rows.of_provenance(provenance)})
+                self._insert("provenance", {"evaluation_id": evaluation_id, **provenance._asdict()})
             if before is not None:
                 ended = {"state": "scored", "archive_status": archive_status, "finished_at": row["created"]}
                 self._update(program_id, ended)

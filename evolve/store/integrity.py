@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from evolve.errors import CandidateError
 from evolve.features import FeatureAxis
+from evolve.packed import decompress
 from evolve.store import holding, outcomes
 from evolve.store.connection import tuples
-from evolve.store.encoding import decompress, sha256
+from evolve.store.encoding import sha256
 
 
 @dataclass(frozen=True, slots=True)

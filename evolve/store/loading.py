@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from evolve.errors import RunError
+from evolve.packed import decompress
 from evolve.store import outcomes
-from evolve.store.encoding import decompress
 from evolve.store.records import (
     Attempt,
     Cell,

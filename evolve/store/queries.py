@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from evolve.errors import RunError, UsageError
+from evolve.packed import PackedProvenance, decompress
 from evolve.store import outcomes as packed
 from evolve.store import standings
 from evolve.store.connection import FILE_NAME, dicts, file_of, reading, tuples
-from evolve.store.encoding import decompress
 from evolve.store.lock import holder
 from evolve.store.records import FINISHED, UNFINISHED
 
@@ -283,13 +283,7 @@ def provenance(connection: sqlite3.Connection, program_id: int, split: str = "se
         "JOIN provenance v ON v.evaluation_id = e.id WHERE p.id = ? AND e.split = ?",
         [program_id, split],
     )
-    if row is None:
-        return None
-    return {
-        "base": row["base"],
-        "model": json.loads(row["model"]),
-        "places": json.loads(decompress(row["places"])),
-    }
+    return None if row is None else PackedProvenance(**row).measured()
 
 
 def ancestors(connection: sqlite3.Connection, program_id: int) -> list[Row]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evolve.packed import decompress
 from evolve.store import outcomes
 from evolve.store.connection import tuples
-from evolve.store.encoding import decompress
 
 ABLATION = "ablation"
 """Patch and proposer of a program that was made to measure a part of another one; it never enters the archive.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from evolve.evaluation import Evaluation
+from evolve.packed import compress
 from evolve.store import outcomes
-from evolve.store.encoding import compress, to_json
+from evolve.store.encoding import to_json
 from evolve.store.records import LlmCall, ProposalRequest
 
 
@@ -62,15 +62,6 @@ def of_evaluation(
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float]:
     return {str(name): float(value) for name, value in numbers.items()}
-
-
-def of_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of ``provenance`` without its evaluation; see ``evolve.merge.provenance`` for the data."""
-    return {
-        "base": provenance["base"],
-        "model": to_json(provenance["model"]),
-        "places": compress(json.dumps(provenance["places"], allow_nan=False, separators=(",", ":"))),
-    }
 
 
 def of_call(call: LlmCall) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from evolve.errors import DatabaseBusy, RunError
 from evolve.evaluation import Evaluation
 from evolve.features import FeatureAxis
+from evolve.packed import PackedProvenance
 from evolve.store import gains, integrity, merging, queries, recall, standings
 from evolve.store.connection import FILE_NAME
 from evolve.store.database import Database
@@ -48,7 +49,7 @@ class Run:
             cells = [Cell(island, str(cell), number, score)] if takes else []
             database.add_evaluation(
                 number, Evaluation(score, {"a": score}, {"length": cell / 4 + 0.1}, (score, 1.0)), seconds=2.0,
-                archive_status="new" if takes else "not_added", cells=cells, provenance=PROVENANCE,
+                archive_status="new" if takes else "not_added", cells=cells, provenance=PackedProvenance.of(PROVENANCE),
             )  # fmt: skip
             if fresh is not None:
                 database.add_evaluation(number, Evaluation(fresh, {}, {}, (fresh, 1.0)), split="fresh")
@@ -103,7 +104,7 @@ def test_elites_come_with_all_that_is_known_of_them(target, other):
         assert row[name] == origin[name], name
     assert (row["patch"], row["proposer"], row["parent_id"], row["generation"]) == ("import", "import", None, 0)
     assert row["evaluations"][0]["outcomes"] == [0.75, 1.0]
-    assert target.ask(queries.provenance, 3) == {**PROVENANCE}
+    assert target.ask(queries.provenance, 3) == PROVENANCE
     note = target.ask(lambda one: json.loads(one.execute("SELECT note FROM proposals WHERE id = 3").fetchone()["note"]))
     assert note == {"run": "other", "program": 3, "generation": 0, "patch": "diff", "proposer": "offline"}
     assert target.ask(queries.events, "import")[0]["data"] == {

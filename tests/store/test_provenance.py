@@ -6,6 +6,7 @@ import pytest
 
 from evolve.errors import RunError
 from evolve.evaluation import Evaluation
+from evolve.packed import PackedProvenance
 from evolve.store import migrations, queries
 from evolve.store.database import Database
 
@@ -16,7 +17,7 @@ _FOUND = {"base": "base", "model": _MODEL, "places": [{"layer": 0, "role": "q_pr
 def test_it_reads_back_as_it_was_written_also_through_a_duplicate(database, ask):
     first, second = ask(database), ask(database)
     database.set_state(first, "evaluating")
-    database.add_evaluation(first, Evaluation(0.5), provenance=_FOUND)
+    database.add_evaluation(first, Evaluation(0.5), provenance=PackedProvenance.of(_FOUND))
     database.add_evaluation(first, Evaluation(0.5), split="test")
     database.set_state(second, "duplicate", duplicate_of=first)
     assert queries.provenance(database.connection, first) == _FOUND
@@ -34,7 +35,7 @@ def test_a_program_without_one_has_none(filled):
 
 def test_a_refused_evaluation_leaves_none_behind(filled):
     with pytest.raises(RunError, match="already has an evaluation"):
-        filled.add_evaluation(3, Evaluation(0.4), provenance=_FOUND)
+        filled.add_evaluation(3, Evaluation(0.4), provenance=PackedProvenance.of(_FOUND))
     assert filled.connection.execute("SELECT count(*) FROM provenance").fetchone() == (0,)
 
 
@@ -60,5 +61,5 @@ def test_runs_from_before_are_upgraded_when_they_are_opened_for_writing(folder, 
         assert queries.provenance(database.connection, 1) is None
         number = ask(database)
         database.set_state(number, "evaluating")
-        database.add_evaluation(number, Evaluation(0.7), provenance=_FOUND)
+        database.add_evaluation(number, Evaluation(0.7), provenance=PackedProvenance.of(_FOUND))
         assert queries.provenance(database.connection, number) == _FOUND
