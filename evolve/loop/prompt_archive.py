@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -41,9 +42,9 @@ class PromptArchive:
         self._asking = False
         if not learning.prompts(parts.database.connection):
             parts.database.add_prompt(shipped_advice())
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[bytes, int] = {}
         for prompt in learning.prompts(parts.database.connection):
-            self._numbers[prompt.text] = prompt.id
+            self._numbers[_key(prompt.text)] = prompt.id
             if not prompt.retired:
                 self._variants.add(Variant(prompt.id, prompt.text))
         self._last = learning.evaluations_at_newest_prompt(parts.database.connection)
@@ -54,7 +55,7 @@ class PromptArchive:
 
     def number(self, advice: str) -> int | None:
         """The variant with this text."""
-        return self._numbers.get(advice)
+        return self._numbers.get(_key(advice))
 
     def tell(self, told: Told) -> None:
         """Credits the variant that an ended proposal was asked with; seeds set the baseline of gains."""
@@ -97,7 +98,7 @@ class PromptArchive:
             self._variants.retire(worst)
         origin = self._variants.best(1)
         number = database.add_prompt(text, origin[0][0].id if origin else None)
-        self._numbers[text] = number
+        self._numbers[_key(text)] = number
         self._variants.add(Variant(number, text))
 
     def _objection(self, text: str) -> str | None:
@@ -107,9 +108,14 @@ class PromptArchive:
             return f"has {len(text)} characters, more than {LIMIT}"
         if _FENCE.search(text):
             return "holds a fence or a mark of an edit"
-        if text.casefold() in map(str.casefold, self._numbers):
+        if _key(text) in self._numbers:
             return "repeats a known variant"
         return None
+
+
+def _key(text: str) -> bytes:
+    # Short, since one is kept for each variant there ever was; no two differ in their case alone.
+    return hashlib.blake2b(text.casefold().encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def paragraph(reply: str) -> str:

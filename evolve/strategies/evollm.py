@@ -84,7 +84,7 @@ class EvoLLM:
             return None
         if self._mean is None or self._left < 1 or self._mean.model not in models:
             model = models[int(rng.integers(len(models)))]
-            self._mean = Mean(model, self._program, self.members[: self._options.shown], self._options)
+            self._mean = Mean(model, self._program, tuple(self.members), self._options)
             self._left = self._options.population
         self._left -= 1
         request = ProposalRequest(Parent("0", self._program.source), seed=int(rng.integers(2**63)))
@@ -98,6 +98,7 @@ class EvoLLM:
         if point is not None:
             self.members.append((point, told.score))
             self.members.sort(key=lambda member: -member[1])
+            del self.members[self._options.shown :]
 
 
 class Mean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -72,34 +73,32 @@ class Genome:
         per_layer = self._options.per == "layer"
         self._program = Tunable(weighted_sum(setting, LOW, HIGH, 0.0, per_layer))
         self._initial = _initial(len(setting.experts), self._program.space.size // len(setting.experts))
-        self._asked: set[str] = set()
+        self._asked: set[bytes] = set()
         self.members: list[Member] = []
         self.previous: Member | None = None
 
     def ask(self, rng: numpy.random.Generator) -> Ask:
         """A member of the initial population, or a child."""
         for values, what in self._initial:
-            source = self._written(values)
-            if source not in self._asked:
-                return self._asked_for(source, values, what)
+            if self._key(values) not in self._asked:
+                return self._asked_for(values, what)
         for _ in range(_DRAWS):
             values, what = self._child(rng)
-            source = self._written(values)
-            if source not in self._asked:
+            if self._key(values) not in self._asked:
                 break
-        return self._asked_for(source, values, what)
+        return self._asked_for(values, what)
 
-    def _asked_for(self, source: str, values: Vector, what: str) -> Ask:
-        self._asked.add(source)
+    def _asked_for(self, values: Vector, what: str) -> Ask:
+        self._asked.add(self._key(values))
         note = {"values": [float(value) for value in values]}
-        return Ask(NAME, source, description=what, patch=NAME, note=note)
+        return Ask(NAME, self._written(values), description=what, patch=NAME, note=note)
 
     def tell(self, told: Told) -> None:
         """A result of this strategy: what has a score is offered to the population; seeds are left out."""
         if told.arm != NAME or "values" not in told.note:
             return
         values = numpy.array(told.note["values"], dtype=numpy.float64)
-        self._asked.add(self._written(values))
+        self._asked.add(self._key(values))
         known = not told.used and any(numpy.array_equal(values, one.values) for one in self.members)
         if told.score is None or known:
             return
@@ -123,7 +122,7 @@ class Genome:
         if self._options.succession:
             values = self._succeeded(values, rng)
             what += ", succession"
-        if rng.random() < self._options.mutation or self._written(values) in self._asked:
+        if rng.random() < self._options.mutation or self._key(values) in self._asked:
             values = self._mutated(values, rng)
             what += ", mutated"
         return numpy.clip(values, LOW, HIGH), what
@@ -137,6 +136,10 @@ class Genome:
 
     def _mutated(self, values: Vector, rng: numpy.random.Generator) -> Vector:
         return numpy.clip(values + rng.normal(0.0, self._options.sigma, len(values)), LOW, HIGH)
+
+    def _key(self, values: Vector) -> bytes:
+        """Short, since one is kept for each member that was ever asked for."""
+        return hashlib.blake2b(self._written(values).encode(), digest_size=8).digest()
 
     def _written(self, values: Vector) -> str:
         point = (values - LOW) / (HIGH - LOW)

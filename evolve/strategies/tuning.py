@@ -209,7 +209,8 @@ class Controller:
         """Every result of the run; those of other proposals are passed over."""
         if told.arm != TUNING or "target" not in told.note:
             return
-        self._touched.add(told.id)
+        if told.archived:  # what holds no cell is never asked for; a long run has many of them
+            self._touched.add(told.id)
         if told.note["target"] != self._target and told.note["target"] not in self._touched:
             self._take(told.note["target"])
         if self._tuning is not None and told.note["target"] == self._target:

@@ -155,7 +155,7 @@ class Run:
         else:
             note = json.loads(json.dumps(ask.note))
             score = tuning_score(ask.source)
-            self.tell(Told(number, ask.arm, note, ask.source, score, parent=ask.parent, patch=ask.patch))
+            self.tell(Told(number, ask.arm, note, ask.source, score, parent=ask.parent, patch=ask.patch, archived=True))
         return ask
 
 
