@@ -31,6 +31,8 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/jp_math.py
+	$(BIN)/python benchmarks/sandbox.py
+	$(BIN)/python benchmarks/database.py --sizes 1000 --peers
 
 bench-search: install  # hours; what is in its data file is not run again
 	$(BIN)/python benchmarks/search.py

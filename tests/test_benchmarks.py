@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,3 +40,14 @@ def test_mergekit_is_given_the_donors_and_numbers_of_the_first_candidate(name):
     for parameter, written in (("weight", "[0.5, 0.3, 0.2]"), ("density", "[0.5, 0.3, 0.5]")):
         given = [model["parameters"].get(parameter) for model in config["models"]]
         assert (str(given) in source) == (written in source) == (parameter in method.own)
+
+
+def test_the_start_of_jailed_processes_is_measured_beside_fresh_ones():
+    command = [sys.executable, str(_FILE.parent / "sandbox.py"), "--candidates", "2"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+    rows = [line.split("|") for line in printed.splitlines() if line.startswith("| ")][1:]
+    assert [row[1].partition(":")[0].strip() for row in rows[:4]] == ["program", "program", "recipe", "recipe"]
+    medians = [float(row[3]) for row in rows]
+    assert all(0 < start <= whole for start, whole in (medians[:2], medians[2:4]))
+    assert len(rows) == 6
+    assert min(medians[4:]) > 20

@@ -240,8 +240,7 @@ def best_command(run: str | None, source: bool, pareto: bool, runs: str | None, 
             from evolve.ui.pareto import front_text
 
             objectives = existing(folder).problem.manifest.objectives
-            rows = queries.programs(connection, state="scored")
-            click.echo(front_text(rows, objectives, queries.sign(connection), form))
+            click.echo(front_text(connection, objectives, form))
             return
         sign = queries.sign(connection)
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 Point = Sequence[float]
 
 
@@ -15,17 +17,16 @@ def dominates(first: Point, second: Point) -> bool:
 
 
 def front(points: Sequence[Point]) -> list[int]:
-    """Indices, in their order, of the points that no other dominates; equal points all stay.
-
-    Two objectives take O(n log n), more take O(n * front). Sorted descending, no point is dominated by a later one.
-    """
-    order = sorted(range(len(points)), key=lambda index: tuple(points[index]), reverse=True)
+    """Indices, in their order, of the points that no other dominates; equal points all stay. Takes O(n * front)."""
+    if not points:
+        return []
+    values = np.array(points, dtype=np.float64)
+    left = np.lexsort(values.T[::-1])[::-1]
     kept: list[int] = []
-    for index in order:
-        # With two objectives the last one kept has the highest second objective so far.
-        rivals = kept[-1:] if len(points[index]) == 2 else kept
-        if not any(dominates(points[rival], points[index]) for rival in rivals):
-            kept.append(index)
+    while left.size:  # nothing that is left can dominate the first, which comes last in the order of tuples
+        best = values[left[0]]
+        kept += left[(values[left] == best).all(1)].tolist()
+        left = left[(values[left] > best).any(1)]
     return sorted(kept)
 
 

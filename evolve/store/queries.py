@@ -153,14 +153,27 @@ def programs(
     """Proposals without their source text; ``order`` is score (best first), newest or oldest."""
     if order not in ORDERS:
         raise UsageError(f"unknown order {order!r}; use one of {', '.join(ORDERS)}")
-    chosen = _chosen(connection, -1 if limit is None else limit, state, island, order)
+    return listed(connection, _chosen(connection, -1 if limit is None else limit, state, island, order))
+
+
+def listed(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Row]:
+    """These programs in this order, as ``programs`` gives them."""
     found = _rows(
         connection,
         f"SELECT {_PROGRAM_COLUMNS} FROM programs WHERE id IN (SELECT value FROM json_each(?))",
-        [json.dumps(chosen)],
+        [json.dumps(list(numbers))],
     )
-    place = {number: index for index, number in enumerate(chosen)}
+    place = {number: index for index, number in enumerate(numbers)}
     return sorted(found, key=lambda row: place[row["id"]])
+
+
+def metric_values(connection: sqlite3.Connection, metrics: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Number, score and these metrics (None for one that it lacks) of every program that was evaluated wholly on the
+    search split, best score first. Reads all of them."""
+    columns = ", json_extract(metrics, ?)" * len(metrics)
+    query = f"SELECT proposal_id, score{columns} FROM evaluations WHERE split = 'search' AND stopped IS NULL"
+    found = tuples(connection, query, [f'$."{name}"' for name in metrics]).fetchall()
+    return sorted(found, key=lambda row: (-row[1], row[0]))
 
 
 def _chosen(connection: sqlite3.Connection, limit: int, state: str | None, island: int | None, order: str) -> list[int]:
