@@ -16,11 +16,12 @@ Row = dict[str, Any]
 TUNING = "tune"
 """The patch of programs that differ from their parent in numbers only."""
 
-# Three looks, each grouped by all that any table is grouped by. The reward of a proposal is
-# max(score - max(parent's score, best seed), 0); few programs are parents, so their scores are put into a table first.
+# Two looks, each grouped by all that any table is grouped by. The reward of a proposal is
+# max(score - max(parent's score, best seed), 0); few programs are parents, so these limits are put into a table first,
+# and looked up for what is better than the best seed.
 _SCORED = """
-    WITH parents AS MATERIALIZED (
-        SELECT e.proposal_id AS id, e.score
+    WITH limits AS MATERIALIZED (
+        SELECT e.proposal_id AS id, max(e.score, coalesce(:seed, e.score)) AS score
         FROM (SELECT DISTINCT parent_id AS id FROM proposals WHERE parent_id IS NOT NULL) q
         CROSS JOIN evaluations e ON e.proposal_id = q.id AND e.split = 'search'
     )
@@ -28,25 +29,21 @@ _SCORED = """
         p.proposer, p.patch, p.prompt_id, count(*) AS calls, count(*) AS evaluations,
         sum(coalesce(p.archive_status IN ('improve_existing', 'new'), 0)) AS accepted,
         sum(e.stopped IS NOT NULL) AS raced, total(e.seconds) AS seconds,
-        total(iif(e.stopped IS NULL, max(
-            e.score - max(coalesce(a.score, :seed), coalesce(:seed, a.score)), 0.0), 0.0)) AS gain
-    FROM evaluations e CROSS JOIN proposals p ON p.id = e.proposal_id LEFT JOIN parents a ON a.id = p.parent_id
+        total(iif(e.stopped IS NULL, max(e.score - coalesce(a.score, :seed), 0.0), 0.0)) AS gain,
+        total(p.cost_usd) AS known_usd, count(*) - count(p.cost_usd) AS unknown
+    FROM evaluations e CROSS JOIN proposals p ON p.id = e.proposal_id
+    LEFT JOIN limits a ON a.id = iif(e.score > coalesce(:seed, e.score - 1), p.parent_id, NULL)
     WHERE +e.split = 'search' AND {counted} GROUP BY 1, 2, 3
 """
 _UNSCORED = """
     SELECT
         p.proposer, p.patch, p.prompt_id, count(*) AS calls,
         sum(p.state = 'failed' AND p.evaluating_at IS NOT NULL) AS evaluations,
-        sum(p.state = 'duplicate') AS duplicates, sum(p.state IN ('rejected', 'failed')) AS failures
+        sum(p.state = 'duplicate') AS duplicates, sum(p.state IN ('rejected', 'failed')) AS failures,
+        total(p.cost_usd) AS known_usd, sum(p.cost_usd IS NULL AND p.state <> 'proposed') AS unknown
     FROM proposals p
     WHERE p.state IN ('proposed', 'traced', 'queued', 'evaluating', 'duplicate', 'rejected', 'failed') AND {counted}
     GROUP BY 1, 2, 3
-"""
-_COSTS = """
-    SELECT
-        p.proposer, p.patch, p.prompt_id, total(c.cost_usd) AS known_usd, sum(c.cost_usd IS NULL) AS unknown
-    FROM llm_calls c CROSS JOIN proposals p ON p.id = c.proposal_id
-    WHERE p.state <> 'abandoned' AND {counted} GROUP BY 1, 2, 3
 """
 _COUNTED = f"p.seed_name IS NULL AND p.patch NOT IN ('{ABLATION}', '{IMPORT}')"
 
@@ -79,12 +76,12 @@ def tallies(connection: sqlite3.Connection) -> list[Row]:
     ``patches``, ``sides`` and ``prompts`` are made.
 
     ``gain`` is the sum of max(score - max(parent's score, best seed), 0); ``accepted`` counts entries into the archive;
-    ``seconds`` are those of evaluations; ``unknown`` counts calls without a known price. Seeds, ablations and imports
-    are not counted.
+    ``seconds`` are those of evaluations; ``unknown`` counts proposals with a call of unknown price. Seeds, ablations and
+    imports are not counted.
     """
     [seed] = tuples(connection, "SELECT max(score) FROM baselines").fetchone()
     nothing = dict.fromkeys(_SUMS, 0)
-    looks = ((_SCORED, {"seed": seed}), (_UNSCORED, ()), (_COSTS, ()))
+    looks = ((_SCORED, {"seed": seed}), (_UNSCORED, ()))
     return [
         {**nothing, **row}
         for query, values in looks

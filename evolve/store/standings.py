@@ -164,11 +164,15 @@ def paired(ours: dict[int, float], theirs: dict[int, float]) -> tuple[list[int],
 def saved_items(connection: sqlite3.Connection) -> tuple[int, int, int]:
     """Evaluations that were ended early, the items that this left out, and the items of all raced evaluations; zeros
     for a run without races."""
+    races = (
+        "SELECT EXISTS (SELECT 1 FROM events WHERE kind = 'racing') "
+        "OR EXISTS (SELECT 1 FROM evaluations WHERE stopped IS NOT NULL)"
+    )
+    if not _tuples(connection, races)[0][0]:
+        return 0, 0, 0
     raced, saved, total = _tuples(
         connection,
         "SELECT coalesce(sum(stopped IS NOT NULL), 0), coalesce(sum(items_total - items), 0), "
-        "coalesce(sum(items_total), 0) FROM evaluations WHERE +split = 'search' AND items_total IS NOT NULL "
-        "AND (EXISTS (SELECT 1 FROM events WHERE kind = 'racing') "
-        "OR EXISTS (SELECT 1 FROM evaluations WHERE stopped IS NOT NULL))",
+        "coalesce(sum(items_total), 0) FROM evaluations WHERE +split = 'search' AND items_total IS NOT NULL",
     )[0]
     return raced, saved, total

@@ -23,6 +23,7 @@ def database(tmp_path):
 def add(database, arm, score, parent=None, seed=None, stopped=None):
     patch = "tune" if arm == "tuning" else "diff"
     number = database.begin_proposal(ProposalRequest(0, 0, patch, arm, parent, seed_name=seed))
+    database.add_llm_calls(number, [])
     database.set_source(number, f"x = {number}\n", f"{number:064x}")
     database.set_state(number, "evaluating")
     items = (score,) * (2 if stopped else 8)

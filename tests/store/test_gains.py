@@ -27,9 +27,8 @@ class Run:
     def add(self, arm, score, parent=None, *, seed=None, patch="diff", stopped=None, archived=False, costs=()):
         number = self.database.begin_proposal(ProposalRequest(0, 0, patch, arm, parent, seed_name=seed))
         self.database.set_source(number, f"x = {number}\n", f"{number:064x}")
-        if costs:
-            calls = [LlmCall("openai", arm, "p", "r", 1.0, cost_usd=cost) for cost in costs]
-            self.database.add_llm_calls(number, calls)
+        calls = [LlmCall("openai", arm, "p", "r", 1.0, cost_usd=cost) for cost in costs]
+        self.database.add_llm_calls(number, calls)
         if score is None:
             self.database.set_state(number, "rejected", reason="patch", message="no")
             return number
