@@ -76,8 +76,8 @@ def tallies(connection: sqlite3.Connection) -> list[Row]:
     ``patches``, ``sides`` and ``prompts`` are made.
 
     ``gain`` is the sum of max(score - max(parent's score, best seed), 0); ``accepted`` counts entries into the archive;
-    ``seconds`` are those of evaluations; ``unknown`` counts proposals with a call of unknown price. Seeds, ablations and
-    imports are not counted.
+    ``seconds`` are those of evaluations; ``unknown`` counts proposals with a call of unknown price. Seeds, ablations
+    and imports are not counted.
     """
     [seed] = tuples(connection, "SELECT max(score) FROM baselines").fetchone()
     nothing = dict.fromkeys(_SUMS, 0)
