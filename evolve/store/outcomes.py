@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import chain
+
+_BITS = tuple(tuple(float(byte >> place & 1) for place in range(8)) for byte in range(256))
 
 
 def pack(outcomes: Sequence[float]) -> bytes | None:
@@ -30,6 +33,5 @@ def unpack(blob: bytes | None, items: int) -> tuple[float, ...]:
         return ()
     form, body = blob[:1], blob[1:]
     if form == b"b":
-        digits = f"{int.from_bytes(body, 'little'):0{items}b}"
-        return tuple([1.0 if digit == "1" else 0.0 for digit in reversed(digits)])
+        return tuple(chain.from_iterable(map(_BITS.__getitem__, body)))[:items]
     return struct.unpack(f"<{items}{form.decode('ascii')}", body)
