@@ -53,7 +53,7 @@ class Database(Readback):
         self._lock = lock
         self._connection = connection
         self._tables = sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False)
-        self._totals = Totals(loading.counts(connection), loading.cost(connection))
+        self._totals = Totals(loading.counts(connection), loading.cost(connection), loading.under_way(connection))
         self._clock = Clock(loading.last_end(connection))
 
     @classmethod
@@ -140,15 +140,13 @@ class Database(Readback):
         with self._transaction():
             self._update(proposal_id, {"predicted": score})
 
-    def _unfinished_state(self, proposal_id: int) -> tuple[ProposalState, bool]:
-        # The state, and whether an evaluation has begun.
-        query = "SELECT state, evaluating_at IS NOT NULL FROM proposals WHERE id = ?"
-        row = self._connection.execute(query, (proposal_id,)).fetchone()
+    def _require_under_way(self, proposal_id: int) -> None:
+        if self._totals.is_under_way(proposal_id):
+            return
+        row = self._connection.execute("SELECT state FROM proposals WHERE id = ?", (proposal_id,)).fetchone()
         if row is None:
             raise RunError(f"this run has no proposal {proposal_id}; call begin_proposal first")
-        if row[0] in FINISHED:
-            raise RunError(f"proposal {proposal_id} is already {row[0]}; make a new proposal instead")
-        return row[0], bool(row[1])
+        raise RunError(f"proposal {proposal_id} is already {row[0]}; make a new proposal instead")
 
     # --- run ---
 
@@ -186,11 +184,9 @@ class Database(Readback):
         """Records that a child has been asked for; returns its id. Ids count up from 1 and are never used again."""
         with self._transaction():
             proposal_id = self._insert("proposals", {**rows.of_request(request), "proposed_at": self.now()})
-            for position, program_id in enumerate(request.inspirations):
-                self._insert(
-                    "inspirations", {"proposal_id": proposal_id, "position": position, "program_id": program_id}
-                )
-        self._totals.asked()
+            shown = [(proposal_id, position, number) for position, number in enumerate(request.inspirations)]
+            self._connection.executemany("INSERT INTO inspirations VALUES (?, ?, ?)", shown)
+        self._totals.asked(proposal_id)
         return proposal_id
 
     def set_source(
@@ -203,7 +199,7 @@ class Database(Readback):
         """
         text_digest = sha256(source)
         with self._transaction():
-            self._unfinished_state(proposal_id)
+            self._require_under_way(proposal_id)
             match = loading.match_source(self._connection, digest, proposal_id)
             row = {"text_digest": text_digest, "source_digest": digest, "source": source}
             self._insert("sources", row, ignore=True)
@@ -221,13 +217,13 @@ class Database(Readback):
         Returns the earlier program with that plan, as ``set_source`` does.
         """
         with self._transaction():
-            before, evaluated = self._unfinished_state(proposal_id)
+            self._require_under_way(proposal_id)
             match = loading.match_plan(self._connection, digest, proposal_id)
             row = {"plan_digest": digest, "plan": compress(plan_json), "size_bytes": len(plan_json.encode())}
             self._insert("plans", row, ignore=True)
             values = {"state": "traced", "traced_at": self.now(), "plan_digest": digest, "knobs": to_json(list(knobs))}
             self._update(proposal_id, values)
-        self._totals.moved(before, "traced", evaluated=evaluated)
+        self._totals.moved(proposal_id, "traced")
         return match
 
     def set_state(
@@ -254,11 +250,11 @@ class Database(Readback):
         elif state in _TIME_OF:
             values[_TIME_OF[state]] = self.now()
         with self._transaction():
-            before, evaluated = self._unfinished_state(proposal_id)
+            self._require_under_way(proposal_id)
             if state == "duplicate":
                 values["duplicate_of"] = self._point_at_original(proposal_id, duplicate_of)
             self._update(proposal_id, values)
-        self._totals.moved(before, state, evaluated=evaluated)
+        self._totals.moved(proposal_id, state)
 
     def _point_at_original(self, proposal_id: int, duplicate_of: int | None) -> int | None:
         # A duplicate of a duplicate points at the original, whichever of the two became one first.
@@ -295,16 +291,17 @@ class Database(Readback):
         with self._transaction():
             if self._has_evaluation(program_id, split):
                 raise RunError(f"program {program_id} already has an evaluation on split {split!r}; read it instead")
-            before = self._unfinished_state(program_id) if split == "search" else None
+            if split == "search":
+                self._require_under_way(program_id)
             evaluation_id = self._insert("evaluations", row)
             if provenance is not None:
                 self._insert("provenance", {"evaluation_id": evaluation_id, **provenance._asdict()})
-            if before is not None:
+            if split == "search":
                 ended = {"state": "scored", "archive_status": archive_status, "finished_at": row["created"]}
                 self._update(program_id, ended)
             self._put_cells(cells)
-        if before is not None:
-            self._totals.moved(before[0], "scored", evaluated=before[1])
+        if split == "search":
+            self._totals.moved(program_id, "scored")
 
     def _has_evaluation(self, program_id: int, split: str) -> bool:
         query = "SELECT 1 FROM evaluations WHERE proposal_id = ? AND split = ?"

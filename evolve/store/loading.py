@@ -23,6 +23,7 @@ from evolve.store.records import (
     Elite,
     Match,
     ProposalRequest,
+    ProposalState,
     RunRecord,
     ScoredProgram,
     StoredProgram,
@@ -166,6 +167,12 @@ def inspirations(connection: sqlite3.Connection, proposal_id: int) -> tuple[int,
         "SELECT program_id FROM inspirations WHERE proposal_id = ? ORDER BY position", (proposal_id,)
     )
     return tuple(row[0] for row in rows)
+
+
+def under_way(connection: sqlite3.Connection) -> dict[int, tuple[ProposalState, bool]]:
+    """State of every proposal without an end, and whether its evaluation has begun; reads a partial index."""
+    query = "SELECT id, state, evaluating_at IS NOT NULL FROM proposals WHERE finished_at IS NULL"
+    return {number: (state, bool(begun)) for number, state, begun in connection.execute(query)}
 
 
 def counts(connection: sqlite3.Connection) -> Counts:
