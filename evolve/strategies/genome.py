@@ -91,7 +91,7 @@ class Genome:
     def _asked_for(self, values: Vector, what: str) -> Ask:
         self._asked.add(self._key(values))
         note = {"values": [float(value) for value in values]}
-        return Ask(NAME, self._written(values), description=what, patch=NAME, note=note)
+        return Ask(NAME, self._program.written(_point(values))[0], description=what, patch=NAME, note=note)
 
     def tell(self, told: Told) -> None:
         """A result of this strategy: what has a score is offered to the population; seeds are left out."""
@@ -138,12 +138,14 @@ class Genome:
         return numpy.clip(values + rng.normal(0.0, self._options.sigma, len(values)), LOW, HIGH)
 
     def _key(self, values: Vector) -> bytes:
-        """Short, since one is kept for each member that was ever asked for."""
-        return hashlib.blake2b(self._written(values).encode(), digest_size=8).digest()
+        """Equal for coefficients that are written alike; short, since one is kept for each that was ever asked for."""
+        written = self._program.space.values(_point(values))
+        return hashlib.blake2b(repr(written).encode(), digest_size=8).digest()
 
-    def _written(self, values: Vector) -> str:
-        point = (values - LOW) / (HIGH - LOW)
-        return self._program.written(point)[0]
+
+def _point(values: Vector) -> Vector:
+    """The coefficients as shares of their range."""
+    return (values - LOW) / (HIGH - LOW)
 
 
 def _initial(experts: int, groups: int) -> list[tuple[Vector, str]]:
