@@ -9,13 +9,6 @@ import numpy as np
 Point = Sequence[float]
 
 
-def dominates(first: Point, second: Point) -> bool:
-    """Whether ``first`` is nowhere below ``second`` and somewhere above it; every objective is maximised."""
-    return all(a >= b for a, b in zip(first, second, strict=True)) and any(
-        a > b for a, b in zip(first, second, strict=True)
-    )
-
-
 def front(points: Sequence[Point]) -> list[int]:
     """Indices, in their order, of the points that no other dominates; equal points all stay. Takes O(n * front)."""
     if not points:
