@@ -74,8 +74,3 @@ class Returned:
 
 def _fractions(data: Any) -> Any:
     return [_fractions(item) for item in data] if isinstance(data, list) else Fraction(data)
-
-
-def _shown(value: object) -> str:
-    """The kind of a value; its text may be endless."""
-    return f"an array of shape {value.shape}" if hasattr(value, "shape") else f"a {type(value).__name__}"

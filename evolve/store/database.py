@@ -114,7 +114,8 @@ class Database(Readback):
         self.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """One transaction: all that is written in it takes effect, or nothing."""
         with connections.explained(self.path), self._tables.atomic():
             yield
 
@@ -137,7 +138,7 @@ class Database(Readback):
 
     def set_predicted(self, proposal_id: int, score: float) -> None:
         """Stores the score that a surrogate expects of a proposal."""
-        with self._transaction():
+        with self.transaction():
             self._update(proposal_id, {"predicted": score})
 
     def _require_under_way(self, proposal_id: int) -> None:
@@ -161,28 +162,28 @@ class Database(Readback):
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The open connection, for reading with ``evolve.store.queries``; never write through it."""
+        """The open connection, for reading with ``evolve.store.queries``; only ``merge_runs`` writes through it."""
         return self._connection
 
     def set_run_state(self, state: RunState) -> None:
-        with self._transaction():
+        with self.transaction():
             self._tables.execute("UPDATE run SET state = ?", [state])
 
     def set_config(self, config: Mapping[str, Any]) -> None:
         """Replaces the run's configuration, for a resume with other settings."""
-        with self._transaction():
+        with self.transaction():
             self._tables.execute("UPDATE run SET config = ?", [to_json(config)])
 
     def set_winner(self, program_id: int) -> None:
         """Records the final choice of the run."""
-        with self._transaction():
+        with self.transaction():
             self._tables.execute("UPDATE run SET winner_id = ?", [program_id])
 
     # --- proposals ---
 
     def begin_proposal(self, request: ProposalRequest) -> int:
         """Records that a child has been asked for; returns its id. Ids count up from 1 and are never used again."""
-        with self._transaction():
+        with self.transaction():
             proposal_id = self._insert("proposals", {**rows.of_request(request), "proposed_at": self.now()})
             shown = [(proposal_id, position, number) for position, number in enumerate(request.inspirations)]
             self._connection.executemany("INSERT INTO inspirations VALUES (?, ?, ?)", shown)
@@ -198,7 +199,7 @@ class Database(Readback):
         The look and the write are one transaction, so of two equal texts exactly one is told that it is new.
         """
         text_digest = sha256(source)
-        with self._transaction():
+        with self.transaction():
             self._require_under_way(proposal_id)
             match = loading.match_source(self._connection, digest, proposal_id)
             row = {"text_digest": text_digest, "source_digest": digest, "source": source}
@@ -216,7 +217,7 @@ class Database(Readback):
 
         Returns the earlier program with that plan, as ``set_source`` does.
         """
-        with self._transaction():
+        with self.transaction():
             self._require_under_way(proposal_id)
             match = loading.match_plan(self._connection, digest, proposal_id)
             row = {"plan_digest": digest, "plan": compress(plan_json), "size_bytes": len(plan_json.encode())}
@@ -249,7 +250,7 @@ class Database(Readback):
             values["finished_at"] = self._clock.next()
         elif state in _TIME_OF:
             values[_TIME_OF[state]] = self.now()
-        with self._transaction():
+        with self.transaction():
             self._require_under_way(proposal_id)
             if state == "duplicate":
                 values["duplicate_of"] = self._point_at_original(proposal_id, duplicate_of)
@@ -288,7 +289,7 @@ class Database(Readback):
         """
         row = rows.of_evaluation(evaluation, split, seconds, phases or {}, stopped, items_total)
         row |= {"proposal_id": program_id, "created": self._clock.next()}
-        with self._transaction():
+        with self.transaction():
             if self._has_evaluation(program_id, split):
                 raise RunError(f"program {program_id} already has an evaluation on split {split!r}; read it instead")
             if split == "search":
@@ -311,13 +312,13 @@ class Database(Readback):
 
     def put_cells(self, cells: Iterable[Cell]) -> None:
         """Writes who holds these cells now, e.g. after a migration."""
-        with self._transaction():
+        with self.transaction():
             self._put_cells(cells)
 
     def replace_island(self, island: int, cells: Iterable[Cell]) -> None:
         """Empties an island, fills it with these cells and notes that it was reseeded."""
         held = list(cells)
-        with self._transaction():
+        with self.transaction():
             self._write("DELETE FROM cells WHERE island = ?", [island])
             self._put_cells(held)
             self._note("reseed", {"island": island, "programs": len(held)})
@@ -336,7 +337,7 @@ class Database(Readback):
         until this method is called its cost is unknown.
         """
         created = self.now()
-        with self._transaction():
+        with self.transaction():
             for call in calls:
                 row = {**rows.of_call(call), "proposal_id": proposal_id, "created": created}
                 self._insert("llm_calls", row)
@@ -348,7 +349,7 @@ class Database(Readback):
 
     def add_event(self, kind: str, data: Mapping[str, Any] | None = None, proposal_id: int | None = None) -> None:
         """Notes something worth a line in the run's history: an improvement, a migration, a resume, a budget."""
-        with self._transaction():
+        with self.transaction():
             self._note(kind, data or {}, proposal_id)
 
     def _note(self, kind: str, data: Mapping[str, Any], proposal_id: int | None = None) -> None:
@@ -369,7 +370,7 @@ class Database(Readback):
         """
         number = inputs.noted(self._connection)
         data = {"digests": dict(digests), "changed": list(changed), "elites": inputs.elites(self._connection)}
-        with self._transaction():
+        with self.transaction():
             self._write("UPDATE evaluations SET split = split || '~' || ? WHERE instr(split, '~') = 0", (number,))
             self._write("DELETE FROM cells", ())
             self._write("UPDATE run SET winner_id = NULL", ())
@@ -379,15 +380,15 @@ class Database(Readback):
 
     def add_prompt(self, text: str, parent_id: int | None = None) -> int:
         """Stores a variant of the instructions, written from ``parent_id``; returns its number."""
-        with self._transaction():
+        with self.transaction():
             return self._insert("prompts", {"parent_id": parent_id, "text": text, "created": self.now()})
 
     def retire_prompt(self, prompt_id: int) -> None:
         """Marks a variant as no longer drawn."""
-        with self._transaction():
+        with self.transaction():
             self._tables.execute("UPDATE prompts SET retired = 1 WHERE id = ?", [prompt_id])
 
     def add_scratchpad(self, evaluations: int, text: str, created: str) -> None:
         """Stores recommendations that were asked for after so many evaluations, at the time ``created``."""
-        with self._transaction():
+        with self.transaction():
             self._insert("scratchpads", {"evaluations": evaluations, "text": text, "created": created})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from evolve.store import inputs, loading, queries
 from evolve.store.clock import Clock
 from evolve.store.database import Database
 from evolve.store.encoding import to_json
-from evolve.store.lock import RunLock
 from evolve.store.recall import IMPORT
 from evolve.store.rows import insertion
 
@@ -57,21 +55,10 @@ def merge_runs(target: Path, sources: Sequence[Path]) -> list[Imported]:
     for source in sources:
         if source.resolve() == target.resolve():
             raise RunError(f"{source} is the run to import into; name other runs")
-    Database.open(target).close()  # brings the schema up to date
-    path = connections.file_of(target)
-    with connections.reading(target) as connection:
-        run = queries.record(connection, target)
-    with connections.explained(path), RunLock(target), closing(connections.connect_writer(path)) as connection:
-        connection.isolation_level = None
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            clock = Clock(loading.last_end(connection))
-            found = [_import(connection, run, source, clock) for source in sources]
-        except BaseException:
-            connection.rollback()
-            raise
-        connection.execute("COMMIT")
-    return found
+    with Database.open(target) as database, database.transaction():
+        connection = database.connection
+        run, clock = queries.record(connection, target), Clock(loading.last_end(connection))
+        return [_import(connection, run, source, clock) for source in sources]
 
 
 def _import(connection: sqlite3.Connection, run: Mapping[str, Any], folder: Path, clock: Clock) -> Imported:
