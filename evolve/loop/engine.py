@@ -56,7 +56,7 @@ class Engine:
         self._again: deque[Ask] = deque()
         ordered = parts.pool.count == 1 and parts.ensemble.offline_only
         self._prepared = Turnstile(ordered)
-        self._committed = Turnstile(ordered)
+        self._committed = Turnstile(ordered, closes=True)
         concurrency = 0 if parts.ensemble.offline_only else parts.config.proposals.concurrency
         ahead = 1 if ordered else max(parts.pool.count, concurrency)
         self._capacity = parts.pool.count + ahead

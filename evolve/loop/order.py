@@ -12,11 +12,14 @@ class Turnstile:
 
     With one worker the engine sends every proposal through two of these, so that what a proposal sees does not depend
     on timing and a seeded run repeats itself. Disabled (``ordered=False``) it holds nobody up. A number that will never
-    come must be ``skip``-ped.
+    come must be ``skip``-ped. One that ``closes`` lets nobody pass any more once a block has failed: who comes waits
+    until it is cancelled.
     """
 
-    def __init__(self, ordered: bool) -> None:
+    def __init__(self, ordered: bool, *, closes: bool = False) -> None:
         self.ordered = ordered
+        self._closes = closes
+        self._closed = False
         self._next = 0
         self._passed: set[int] = set()
         self._moved = asyncio.Condition()
@@ -24,11 +27,14 @@ class Turnstile:
     @asynccontextmanager
     async def turn(self, number: int) -> AsyncIterator[None]:
         """Waits until all smaller numbers have left, and leaves at the end of the block, however it ends."""
-        if self.ordered:
+        if self.ordered or self._closed:
             async with self._moved:
-                await self._moved.wait_for(lambda: self._next == number)
+                await self._moved.wait_for(lambda: not self._closed and self._next == number)
         try:
             yield
+        except BaseException:
+            self._closed = self._closes
+            raise
         finally:
             await self.skip(number)
 

@@ -41,6 +41,29 @@ def test_a_failure_inside_still_lets_the_next_pass():
     assert asyncio.run(asyncio.wait_for(main(), 5))
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_nobody_passes_a_closing_one_after_a_failure(ordered):
+    async def main():
+        gate, passed = Turnstile(ordered, closes=True), []
+
+        async def one(number):
+            async with gate.turn(number):
+                if number == 1:
+                    raise ValueError("inside")
+                passed.append(number)
+
+        tasks = [asyncio.create_task(one(number)) for number in range(4)]
+        _, waiting = await asyncio.wait(tasks, timeout=0.2)
+        assert waiting == set(tasks[2:])
+        for task in waiting:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one).__name__ for one in ended] == ["NoneType", "ValueError", "CancelledError", "CancelledError"]
+        return passed
+
+    assert asyncio.run(asyncio.wait_for(main(), 5)) == [0]
+
+
 def test_a_skipped_number_is_not_waited_for():
     async def main():
         gate = Turnstile(True)
