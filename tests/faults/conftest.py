@@ -28,7 +28,7 @@ terminal = _loop.terminal
 _PR_SET_CHILD_SUBREAPER = 36
 WORKER = "evolve.evaluate.worker"
 FORK_SERVER = "evolve.sandbox.server"
-END_TIMEOUT_S = 20.0
+END_TIMEOUT_S = 60.0
 
 
 def _parents():

@@ -53,7 +53,7 @@ def faulty(terminal):
 
 def test_evaluations_that_hurt_their_worker_have_a_reason_and_the_run_goes_on(terminal, faulty, orphans):
     done = terminal.run(
-        "run", "program", "--name", "p", "--evaluations", 10, "--workers", 2, "--set", "evaluation.timeout_s=1.5"
+        "run", "program", "--name", "p", "--evaluations", 10, "--workers", 2, "--set", "evaluation.timeout_s=4"
     )
     assert orphans() == {}, "a worker that hangs is gone"
     assert faulty.exists()
@@ -69,7 +69,7 @@ def test_evaluations_that_hurt_their_worker_have_a_reason_and_the_run_goes_on(te
     }
     assert "MemoryError" in rows["hungry"]["message"]
     assert "the program needs more memory than the worker has" in rows["hungry"]["message"]
-    assert rows["sleepy"]["message"].startswith("no answer within 1.5 s; raise evaluation.timeout_s")
+    assert rows["sleepy"]["message"].startswith("no answer within 4 s; raise evaluation.timeout_s")
     assert rows["deadly"]["message"].startswith("two workers died of it: a worker ended (SIGKILL)")
     assert not any("\n" in row["message"] for row in rows.values() if row["message"])
     assert "seed hungry failed: evaluate.py, line " in done.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 def test_of_two_runs_that_start_in_one_folder_one_is_told_so(terminal):
     told = ("run", "program", "--name", "p", "--evaluations", 4, "--workers", 1)
     both = [terminal.start(*told) for _ in range(2)]
-    texts = [process.communicate(timeout=60) for process in both]
+    texts = [process.communicate(timeout=180) for process in both]
     assert sorted(process.returncode for process in both) == [0, 1], texts
     error = next(errors for process, (_, errors) in zip(both, texts, strict=True) if process.returncode)
     assert len(error.strip().splitlines()) == 1

@@ -119,7 +119,7 @@ def test_an_empty_account_is_not_retried(llm_server):
 
 def test_a_timeout_is_retried(llm_server):
     with llm_server.serving(llm_server.Reply(hold=True), "late but fine") as script:
-        completion, waits = ask(script, timeout_s=0.2)
+        completion, waits = ask(script, timeout_s=2.0)
     assert completion.text == "late but fine" and waits == [1.0]
 
 

@@ -23,7 +23,7 @@ def slow(terminal, seconds):
 
 def wait_for_evaluations(terminal, name, count, process):
     """Returns when the run has ``count`` evaluations."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         if (terminal.runs / name / "evolve.db").exists() and terminal.summary(name)["evaluations"] >= count:
             return
@@ -63,7 +63,7 @@ def test_first_interrupt_drains_and_names_the_resume_command(terminal):
     process = terminal.start("run", "program", "--evaluations", 200, "--name", "p")
     wait_for_evaluations(terminal, "p", 3, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "finishing" in out
     assert "evolve resume p" in out
@@ -76,9 +76,9 @@ def test_first_interrupt_drains_and_names_the_resume_command(terminal):
 
 
 def test_second_interrupt_aborts_at_once_and_resume_takes_up_what_was_in_flight(terminal):
-    slow(terminal, 20)
+    slow(terminal, 200)
     process = terminal.start("run", "program", "--evaluations", 3, "--name", "p")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and not (
         (terminal.runs / "p" / "evolve.db").exists() and terminal.summary("p")["states"].get("evaluating")
     ):
@@ -87,8 +87,8 @@ def test_second_interrupt_aborts_at_once_and_resume_takes_up_what_was_in_flight(
     time.sleep(0.3)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=15)
-    assert time.monotonic() - began < 10
+    out, err = process.communicate(timeout=120)
+    assert time.monotonic() - began < 60
     assert process.returncode == 130
     assert "evolve resume p" in out + err
     assert "Traceback" not in err

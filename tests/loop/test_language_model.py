@@ -37,7 +37,7 @@ def models(terminal, script, **extra):
         'api_key_env = "SCRIPTED_KEY"',
         "price_in_usd = 10",
         "price_out_usd = 20",
-        "timeout_s = 2",
+        "timeout_s = 5",
         *(f"{name} = {value}" for name, value in extra.items()),
     ]
     path = terminal.folder / "models.toml"

@@ -29,12 +29,12 @@ def test_who_asks_at_once_waits_for_the_first():
     def slowly(folder):
         made.append(folder)
         entered.set()
-        assert asked.wait(5)
+        assert asked.wait(60)
         time.sleep(0.2)  # for the other to come to the lock
         _fill(folder)
 
     def ask_later():
-        assert entered.wait(5)
+        assert entered.wait(60)
         asked.set()
         prepared_folder("things", [1], slowly)
 
