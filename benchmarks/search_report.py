@@ -65,6 +65,10 @@ def _table(results: Sequence[runs.Result], budget: int) -> str:
     return "\n".join(rows)
 
 
+ENOUGH = 3
+"""Runs whose mean makes a curve, although there are more that ended earlier."""
+
+
 def curves(results: Sequence[runs.Result], folder: Path) -> list[Path]:
     """A picture for each problem: best search score so far, mean over runs, of every strategy."""
     import matplotlib
@@ -77,13 +81,16 @@ def curves(results: Sequence[runs.Result], folder: Path) -> list[Path]:
         longest = {r.case: r for r in sorted(results, key=lambda r: r.budget) if r.problem == problem}
         figure, axes = pyplot.subplots(figsize=(8, 5))
         for strategy in runs.STRATEGIES:
-            own = [result.curve for result in longest.values() if result.strategy == strategy]
+            found = [result for result in longest.values() if result.strategy == strategy]
+            whole = [result for result in found if result.budget == max(r.budget for r in found)]
+            # a mean of many short curves says less than one of enough long ones
+            own = [result.curve for result in (whole if len(whole) >= ENOUGH else found)]
             if own:
                 length = min(map(len, own))
                 means = [statistics.fmean(curve[i] for curve in own) for i in range(length)]
                 axes.plot(range(1, length + 1), means, label=f"{strategy} ({len(own)} runs)")
         axes.set(xlabel="evaluations", ylabel="best search score so far, mean", title=problem, xscale="log")
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="upper left", fontsize=8)
         figure.savefig(folder / f"search-{problem}.png", dpi=110, bbox_inches="tight")
         pyplot.close(figure)
         made.append(folder / f"search-{problem}.png")
