@@ -82,7 +82,8 @@ def curves(results: Sequence[runs.Result], folder: Path) -> list[Path]:
         figure, axes = pyplot.subplots(figsize=(8, 5))
         for strategy in runs.STRATEGIES:
             found = [result for result in longest.values() if result.strategy == strategy]
-            whole = [result for result in found if result.budget == max(r.budget for r in found)]
+            most = max((result.budget for result in found), default=0)
+            whole = [result for result in found if result.budget == most]
             # a mean of many short curves says less than one of enough long ones
             own = [result.curve for result in (whole if len(whole) >= ENOUGH else found)]
             if own:

@@ -88,9 +88,8 @@ class Engine:
                 self.parts.status.phase = "evolving"
                 self._launch()
                 await self._drained()
-            except BaseException:
+            finally:
                 await self.abort()
-                raise
 
     def drain(self) -> None:
         """Starts nothing new; what is in flight is finished."""

@@ -30,12 +30,13 @@ class Turnstile:
         if self.ordered or self._closed:
             async with self._moved:
                 await self._moved.wait_for(lambda: not self._closed and self._next == number)
+        failed = True
         try:
             yield
-        except BaseException:
-            self._closed = self._closes
-            raise
+            failed = False
         finally:
+            if failed:
+                self._closed = self._closes
             await self.skip(number)
 
     async def skip(self, number: int) -> None:

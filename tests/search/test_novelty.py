@@ -89,9 +89,9 @@ def test_removed_and_replaced_programs_are_not_found() -> None:
 
 def test_the_nearest_of_four_thousand_is_found() -> None:
     rng = np.random.default_rng(1)
-    rows = [unit(row) for row in rng.standard_normal((4096, 1024))]
+    rows = np.stack([unit(row) for row in rng.standard_normal((4096, 1024))])
     index = Index()
     for number, row in enumerate(rows):
         index.add(number, row)
     for wanted in map(unit, rng.standard_normal((3, 1024))):
-        assert index.nearest(wanted).id == int(np.argmax(np.stack(rows) @ wanted))  # type: ignore[union-attr]
+        assert index.nearest(wanted).id == int(np.argmax(rows @ wanted))  # type: ignore[union-attr]
